@@ -1,0 +1,162 @@
+"""Everything that is measured on one model, in one call.
+
+Answers are generated, judged by `outcomes` and thrown away: an `Evaluation` holds
+prompt ids, sets and outcomes, never a prompt or an answer.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from safegene.errors import InvalidDataError
+from safegene.evaluation.accuracy import answered_correctly, task_labels
+from safegene.evaluation.evaluation import Evaluation, PromptOutcome
+from safegene.evaluation.generation import (
+    BATCH_SIZE,
+    MAX_NEW_TOKENS,
+    generate_answers,
+)
+from safegene.evaluation.margin import opener_margin
+from safegene.evaluation.outcomes import classify_answer
+from safegene.evaluation.rows import PromptRow, prompts_of, unique_keys
+
+StageProgress = Callable[[str, int, int], None]
+"""Called with the set at work, prompts done and all prompts of the set."""
+
+Judge = Callable[[Sequence[str], Sequence[str]], Sequence[bool]]
+"""Told prompts and answers, says which answers are implausible."""
+
+
+@dataclass(frozen=True)
+class EvaluationSuite:
+    """The prompts a model is measured on; none of them was used to make or tune it."""
+
+    harmful: tuple[PromptRow, ...]
+    """Prompts a safe model declines."""
+    lookalike: tuple[PromptRow, ...]
+    """Harmless prompts that look like them."""
+    task: tuple[PromptRow, ...] = ()
+    """Rows of the classification task, with labels."""
+    ordinary: tuple[PromptRow, ...] = ()
+    """Everyday prompts nobody should refuse."""
+    labels: tuple[str, ...] = field(default=())
+    """The task's labels; empty takes those that occur in `task`."""
+
+    def __post_init__(self) -> None:
+        if not self.harmful or not self.lookalike:
+            detail = (
+                "an evaluation needs harmful and look-alike prompts: found"
+                f" {len(self.harmful)} and {len(self.lookalike)}"
+            )
+            raise InvalidDataError(detail)
+        if not self.labels:
+            object.__setattr__(self, "labels", task_labels(self.task))
+
+    @property
+    def answered_sets(self) -> Mapping[str, tuple[PromptRow, ...]]:
+        """The sets whose answers are judged, by name, without the empty ones."""
+        sets = {
+            "harmful": self.harmful,
+            "lookalike": self.lookalike,
+            "ordinary": self.ordinary,
+        }
+        return {name: rows for name, rows in sets.items() if rows}
+
+
+def evaluate_model(
+    model: Any,
+    tokenizer: Any,
+    suite: EvaluationSuite,
+    *,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    batch_size: int = BATCH_SIZE,
+    margins: bool = True,
+    implausible: Judge | None = None,
+    progress: StageProgress | None = None,
+) -> Evaluation:
+    """Measure one model on a suite.
+
+    Args:
+        model: a causal language model, with whatever is attached to it.
+        tokenizer: its tokenizer.
+        suite: the prompts.
+        max_new_tokens: where an answer is cut.
+        batch_size: prompts in one batch.
+        margins: whether to score the opener margin as well, at about a quarter of the
+            cost of the answers.
+        implausible: a check of answers against an untouched model, for instance
+            `plausibility.PlausibilityCheck`.
+        progress: called with the name of the set, prompts done and all of the set.
+
+    Returns:
+        Outcomes by prompt and every figure with its interval.
+
+    Raises:
+        InvalidDataError: a task row has no label, or none that is known.
+    """
+    answers: list[PromptOutcome] = []
+    for name, rows in suite.answered_sets.items():
+        texts = generate_answers(
+            model,
+            tokenizer,
+            prompts_of(rows),
+            max_new_tokens=max_new_tokens,
+            batch_size=batch_size,
+            progress=_stage(progress, name),
+        )
+        doubtful = (
+            implausible(prompts_of(rows), texts) if implausible else [False] * len(rows)
+        )
+        answers.extend(
+            PromptOutcome(
+                id=key,
+                set=name,
+                outcome=classify_answer(text, labels=suite.labels, implausible=doubt),
+                category=row.category,
+            )
+            for key, row, text, doubt in zip(
+                unique_keys(rows), rows, texts, doubtful, strict=True
+            )
+        )
+    correct = None
+    if suite.task:
+        right = answered_correctly(
+            model,
+            tokenizer,
+            suite.task,
+            suite.labels,
+            batch_size=batch_size,
+            progress=_stage(progress, "task"),
+        )
+        correct = dict(zip(unique_keys(suite.task), right, strict=True))
+    scored = (
+        _margins(model, tokenizer, suite, batch_size, progress) if margins else None
+    )
+    return Evaluation.of(answers, correct=correct, margins=scored)
+
+
+def _margins(
+    model: Any,
+    tokenizer: Any,
+    suite: EvaluationSuite,
+    batch_size: int,
+    progress: StageProgress | None,
+) -> dict[str, list[float]]:
+    return {
+        name: opener_margin(
+            model,
+            tokenizer,
+            prompts_of(rows),
+            batch_size=max(1, batch_size // 2),
+            progress=_stage(progress, f"{name} margin"),
+        )
+        for name, rows in (("harmful", suite.harmful), ("lookalike", suite.lookalike))
+    }
+
+
+def _stage(
+    progress: StageProgress | None, name: str
+) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(name, done, total)
