@@ -92,9 +92,7 @@ def normalize_label(text: str) -> str:
     Case, surrounding marks and repeated spaces go; marks inside stay (`Sci/Tech`).
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(folded.split()).strip(
     return " ".join(folded.split()).strip(MARKS)
-    )
 
 
 def starts_with_label(answer: str, label: str) -> bool:
