@@ -1,0 +1,188 @@
+"""A model's structure, read from its `config.json` alone.
+
+The structure of a base model is what a safety vector must match: every linear module's
+path, shape and bias. Vocabulary, RoPE, dtype and context length are not structure,
+since fine-tuned models change them. Facts about families are data files in `families/`;
+the tests hold them against the real classes of transformers.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache, cached_property
+from importlib import resources
+from typing import Any, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from safegene.artifact.canonical import canonical_json
+from safegene.artifact.digest import Digest, digest_bytes
+from safegene.errors import UnsupportedFamilyError
+
+SUPPORTED = ("gpt_neox", "llama", "mistral", "qwen2", "qwen3")
+"""Normalised model types with a data file in `families/`."""
+
+MAX_LAYERS = 1024
+MAX_WIDTH = 1 << 24
+
+
+class ModuleShape(BaseModel):
+    """One linear module of a model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    path: str
+    """Dotted path in the real class, such as `model.layers.0.mlp.up_proj`."""
+    out_features: int = Field(ge=1, le=MAX_WIDTH)
+    in_features: int = Field(ge=1, le=MAX_WIDTH)
+    bias: bool
+
+
+class Architecture(BaseModel):
+    """Structure of a whole base model, without embeddings and head."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_type: str
+    hidden_size: int = Field(ge=1, le=MAX_WIDTH)
+    layers: int = Field(ge=1, le=MAX_LAYERS)
+    heads: int = Field(ge=1, le=MAX_WIDTH)
+    kv_heads: int = Field(ge=1, le=MAX_WIDTH)
+    head_size: int = Field(ge=1, le=MAX_WIDTH)
+    modules: tuple[ModuleShape, ...]
+    """In model order: layer by layer, as the real class lists them."""
+
+    @cached_property
+    def fingerprint(self) -> Digest:
+        """Digest of the canonical form; equal for all models of one family."""
+        return digest_bytes(canonical_json(self.model_dump(mode="json")))
+
+    def module(self, path: str) -> ModuleShape | None:
+        """The module at `path`, None when the model has none there."""
+        return self._by_path.get(path)
+
+    @cached_property
+    def _by_path(self) -> dict[str, ModuleShape]:
+        return {module.path: module for module in self.modules}
+
+
+def architecture_from_config(config: Mapping[str, Any]) -> Architecture:
+    """Derive the structure from a parsed `config.json`.
+
+    Args:
+        config: the object as transformers writes it.
+
+    Raises:
+        UnsupportedFamilyError: the model type is unknown, or a field it needs is
+            missing or has a senseless value. It never guesses.
+    """
+    family = _family(config)
+    sizes = _Sizes(config, family)
+    values = sizes.resolve()
+    modules = tuple(_modules(family, values, sizes))
+    return Architecture(
+        model_type=family["model_type"],
+        hidden_size=values["hidden"],
+        layers=values["layers"],
+        heads=values["heads"],
+        kv_heads=values["kv_heads"],
+        head_size=values["head_size"],
+        modules=modules,
+    )
+
+
+def _family(config: Mapping[str, Any]) -> dict[str, Any]:
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str) or model_type not in SUPPORTED:
+        message = (
+            f"unknown architecture: model_type {model_type!r}; supported are"
+            f" {', '.join(SUPPORTED)}"
+        )
+        raise UnsupportedFamilyError(
+            message, model_type=str(model_type), supported=SUPPORTED
+        )
+    return _family_facts(model_type)
+
+
+@cache
+def _family_facts(model_type: str) -> dict[str, Any]:
+    place = resources.files("safegene.artifact") / "families" / f"{model_type}.json"
+    facts: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+    return facts
+
+
+class _Sizes:
+    """Numbers and switches of one config, each read once and checked."""
+
+    def __init__(self, config: Mapping[str, Any], family: Mapping[str, Any]) -> None:
+        self._config = config
+        self._family = family
+
+    def resolve(self) -> dict[str, int]:
+        names = self._family["fields"]
+        values = {
+            "hidden": self._integer(names["hidden"]),
+            "ffn": self._integer(names["ffn"]),
+            "layers": self._integer(names["layers"], limit=MAX_LAYERS),
+            "heads": self._integer(names["heads"]),
+        }
+        heads = values["heads"]
+        values["kv_heads"] = self._integer(
+            names.get("kv_heads"), default=self._default_kv_heads(heads)
+        )
+        default_size = self._family.get("head_size_default")
+        values["head_size"] = self._integer(
+            names.get("head_size"), default=default_size or values["hidden"] // heads
+        )
+        values["q"] = heads * values["head_size"]
+        values["kv"] = values["kv_heads"] * values["head_size"]
+        values["qkv"] = values["q"] + 2 * values["kv"]
+        return values
+
+    def _default_kv_heads(self, heads: int) -> int:
+        # The real classes take a null for "as many as heads", but a missing key for a
+        # number of their own.
+        absent = self._family["fields"].get("kv_heads") not in self._config
+        return int(self._family.get("kv_heads_default", heads)) if absent else heads
+
+    def switch(self, rule: bool | str) -> bool:  # noqa: FBT001 - data, not a flag
+        """A bias rule: fixed, or the name of a config field with its default."""
+        if isinstance(rule, bool):
+            return rule
+        field, _, default = rule.partition("=")
+        value = self._config.get(field, default == "true")
+        if not isinstance(value, bool):
+            self._refuse(field, "true or false", value)
+        return value
+
+    def _integer(
+        self, field: str | None, *, default: int | None = None, limit: int = MAX_WIDTH
+    ) -> int:
+        value = self._config.get(field) if field else None
+        if value is None and default is not None:
+            value = default
+        if isinstance(value, bool) or not isinstance(value, int):
+            self._refuse(str(field), "a positive integer", value)
+        if not 1 <= value <= limit:
+            self._refuse(str(field), f"1 to {limit}", value)
+        return value
+
+    def _refuse(self, field: str, expected: str, actual: object) -> NoReturn:
+        message = (
+            f"config.json of model_type {self._family['model_type']!r}: {field}:"
+            f" expected {expected}, got {'nothing' if actual is None else repr(actual)}"
+        )
+        raise UnsupportedFamilyError(message, field=field)
+
+
+def _modules(
+    family: Mapping[str, Any], values: Mapping[str, int], sizes: _Sizes
+) -> Iterator[ModuleShape]:
+    for layer in range(values["layers"]):
+        prefix = family["layer_prefix"].format(layer=layer)
+        for leaf, out_name, in_name, bias in family["modules"]:
+            yield ModuleShape(
+                path=f"{prefix}.{leaf}",
+                out_features=values[out_name],
+                in_features=values[in_name],
+                bias=sizes.switch(bias),
+            )

@@ -1,0 +1,202 @@
+"""Reads the header of a safetensors file without torch, trusting nothing.
+
+A safetensors file is an 8-byte little-endian header length, a JSON header and the
+tensors' bytes. The header of a hostile file is refused before anything of its claimed
+size is allocated. Stable.
+"""
+
+import io
+import json
+import os
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+from safegene.errors import TensorFileError
+
+ITEM_BYTES = {
+    "BOOL": 1,
+    "U8": 1,
+    "I8": 1,
+    "F8_E5M2": 1,
+    "F8_E4M3": 1,
+    "I16": 2,
+    "U16": 2,
+    "F16": 2,
+    "BF16": 2,
+    "I32": 4,
+    "U32": 4,
+    "F32": 4,
+    "F64": 8,
+    "I64": 8,
+    "U64": 8,
+}
+"""Bytes an element of each known dtype takes."""
+
+LENGTH_BYTES = 8
+MAX_HEADER_BYTES = 16 * 1024 * 1024
+MAX_DIMENSIONS = 8
+_METADATA = "__metadata__"
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """One tensor of the file."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    """First byte in the file."""
+    end: int
+    """First byte after the tensor in the file."""
+
+
+@dataclass(frozen=True)
+class TensorHeader:
+    """What the header says, checked against itself and the file's size."""
+
+    tensors: tuple[TensorEntry, ...]
+    """In file order; they tile the bytes after the header."""
+    metadata: dict[str, str]
+    data_start: int
+    """First byte after the header."""
+    file_size: int
+
+    @cached_property
+    def by_name(self) -> dict[str, TensorEntry]:
+        """The tensors by their names."""
+        return {tensor.name: tensor for tensor in self.tensors}
+
+    def get(self, name: str) -> TensorEntry | None:
+        """The tensor of that name, None when there is none."""
+        return self.by_name.get(name)
+
+
+def read_header(
+    source: BinaryIO | Path | bytes,
+    *,
+    file_size: int | None = None,
+    max_header: int = MAX_HEADER_BYTES,
+) -> TensorHeader:
+    """Read and check the header.
+
+    Args:
+        source: a path, the file's bytes, or a stream at the file's beginning.
+        file_size: size of the whole file in bytes, for a stream that cannot tell.
+        max_header: largest header accepted, in bytes; never more is allocated.
+
+    Raises:
+        TensorFileError: anything about the file is wrong, whatever its bytes.
+    """
+    if isinstance(source, Path):
+        with source.open("rb") as stream:
+            return read_header(stream, max_header=max_header)
+    if isinstance(source, bytes):
+        return read_header(io.BytesIO(source), max_header=max_header)
+    size = _size_of(source) if file_size is None else file_size
+    length = _header_length(source.read(LENGTH_BYTES), size, max_header)
+    header = _parse(source.read(length), length)
+    data_start = LENGTH_BYTES + length
+    metadata = _metadata(header.pop(_METADATA, {}))
+    tensors = [_entry(name, facts, data_start) for name, facts in header.items()]
+    tensors.sort(key=lambda tensor: (tensor.start, tensor.end))
+    _check_tiling(tensors, data_start, size)
+    return TensorHeader(tuple(tensors), metadata, data_start, size)
+
+
+def _size_of(stream: BinaryIO) -> int:
+    here = stream.tell()
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(here)
+    return size
+
+
+def _header_length(prefix: bytes, file_size: int, max_header: int) -> int:
+    if len(prefix) < LENGTH_BYTES:
+        _refuse(f"expected at least {LENGTH_BYTES} bytes, got {len(prefix)}")
+    (length,) = struct.unpack("<Q", prefix)
+    if length > max_header:
+        _refuse(f"header of {length} bytes is larger than the limit of {max_header}")
+    if LENGTH_BYTES + length > file_size:
+        _refuse(
+            f"header of {length} bytes does not fit the file of {file_size};"
+            " the file is truncated"
+        )
+    return int(length)
+
+
+def _parse(raw: bytes, length: int) -> dict[str, Any]:
+    if len(raw) != length:
+        _refuse(f"expected a header of {length} bytes, got {len(raw)}")
+    try:
+        value = json.loads(raw, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        _refuse(f"the header is not JSON: {error}")
+    if not isinstance(value, dict):
+        _refuse(f"expected the header to be an object, got {type(value).__name__}")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            _refuse(f"the header names {key!r} twice")
+        result[key] = value
+    return result
+
+
+def _metadata(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(
+        isinstance(item, str) for item in value.values()
+    ):
+        _refuse(f"{_METADATA} is not an object of strings")
+    return value
+
+
+def _entry(name: str, facts: Any, data_start: int) -> TensorEntry:
+    if not isinstance(facts, dict) or set(facts) != {"dtype", "shape", "data_offsets"}:
+        _refuse(f"tensor {name!r}: expected exactly dtype, shape and data_offsets")
+    dtype, shape, offsets = facts["dtype"], facts["shape"], facts["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
+        _refuse(f"tensor {name!r}: unknown dtype {dtype!r}")
+    if not _are_sizes(shape) or len(shape) > MAX_DIMENSIONS:
+        _refuse(f"tensor {name!r}: invalid shape {str(shape)[:80]}")
+    if not _are_sizes(offsets) or len(offsets) != 2:  # noqa: PLR2004 - begin and end
+        _refuse(f"tensor {name!r}: invalid data_offsets {str(offsets)[:80]}")
+    begin, end = offsets
+    expected = prod(shape) * ITEM_BYTES[dtype]
+    if end - begin != expected:
+        _refuse(f"tensor {name!r}: expected {expected} bytes, got {end - begin}")
+    return TensorEntry(name, dtype, tuple(shape), data_start + begin, data_start + end)
+
+
+def _are_sizes(value: Any) -> bool:
+    limit = 1 << 62
+    return isinstance(value, list) and all(
+        isinstance(item, int) and not isinstance(item, bool) and 0 <= item < limit
+        for item in value
+    )
+
+
+def _check_tiling(tensors: list[TensorEntry], data_start: int, file_size: int) -> None:
+    end = data_start
+    for tensor in tensors:
+        if tensor.start != end:
+            kind = "overlap" if tensor.start < end else "gap"
+            _refuse(f"tensor {tensor.name!r}: {kind} at byte {tensor.start}, not {end}")
+        end = tensor.end
+    if end != file_size:
+        _refuse(
+            f"expected a file of {end} bytes, got {file_size};"
+            " the file is truncated or has bytes after its last tensor"
+        )
+
+
+def _refuse(reason: str) -> NoReturn:
+    message = f"safetensors file: {reason}"
+    raise TensorFileError(message)
