@@ -1,0 +1,260 @@
+"""Does a vector fit a model? One pure function, for the server and the client alike.
+
+It never raises on bad news: it returns a verdict with machine-readable reasons, each
+with what was expected and what came. `require` turns a verdict that does not allow
+application into an error. Stable.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from safegene.artifact.architecture import (
+    Architecture,
+    ModuleShape,
+    architecture_from_config,
+)
+from safegene.artifact.calibration import decimal_text
+from safegene.artifact.lineage import LINEAGE_THRESHOLD, LineageScore
+from safegene.errors import CompatibilityError, UnsupportedFamilyError
+
+MAX_MODULE_REASONS = 3
+"""Module differences that are spelled out; the rest is counted."""
+
+CLOSED_PREFIXES = ("gpt-4", "gpt-5", "gpt-3.5", "o1", "o3", "o4", "claude-", "gemini-")
+"""Names of models that are served only behind an API."""
+
+_FIELDS = ("model_type", "layers", "hidden_size", "heads", "kv_heads", "head_size")
+_NOTED = (
+    "vocab_size",
+    "max_position_embeddings",
+    "rope_parameters",
+    "rope_theta",
+    "rope_scaling",
+    "torch_dtype",
+    "dtype",
+    "quantization_config",
+)
+
+
+class Level(StrEnum):
+    """How sure it is that the vector fits."""
+
+    EXACT = "exact"
+    COMPATIBLE = "compatible"
+    STRUCTURAL = "structural"
+    INCOMPATIBLE = "incompatible"
+
+
+class Reason(BaseModel):
+    """One thing that speaks against the vector, or that could not be checked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: str
+    """Stable slug: `architecture-field-differs`, `module-missing`,
+    `module-unexpected`, `shape-differs`, `bias-differs`, `modules-differ`,
+    `unknown-architecture`, `closed-weights`, `lineage-differs`,
+    `lineage-not-checked`."""
+    detail: str
+    module: str | None = None
+    expected: str | None = None
+    actual: str | None = None
+
+
+class Verdict(BaseModel):
+    """The answer, ready for JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    level: Level
+    reasons: tuple[Reason, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What differs between descendants without standing in the way."""
+    lineage: str | None = None
+    """Correlation of the lineage sketches, None when it was not measured."""
+
+    @property
+    def fits(self) -> bool:
+        """Structure and lineage were checked and agree."""
+        return self.level in (Level.EXACT, Level.COMPATIBLE)
+
+    @property
+    def applicable_with_override(self) -> bool:
+        """The structure agrees; only lineage is unknown or differs."""
+        return self.level is not Level.INCOMPATIBLE or all(
+            reason.code == "lineage-differs" for reason in self.reasons
+        )
+
+
+def compare(
+    architecture: Architecture,
+    config: Mapping[str, Any],
+    lineage: LineageScore | None = None,
+) -> Verdict:
+    """Judge whether a vector made for `architecture` fits a model.
+
+    Args:
+        architecture: of the vector's base model, from its manifest.
+        config: the target's parsed `config.json`.
+        lineage: how the target's weights compare with the vector's sketch; None when
+            only a config is known.
+    """
+    notes = tuple(_notes(config))
+    try:
+        target = architecture_from_config(config)
+    except UnsupportedFamilyError as error:
+        reason = _unsupported(config, error)
+        return Verdict(level=Level.INCOMPATIBLE, reasons=(reason,), notes=notes)
+    reasons = tuple(structural_reasons(architecture, target))
+    if reasons:
+        return Verdict(level=Level.INCOMPATIBLE, reasons=reasons, notes=notes)
+    return _judge_lineage(lineage, notes)
+
+
+def structural_reasons(
+    expected: Architecture, actual: Architecture
+) -> Iterator[Reason]:
+    """Every difference between two structures, the most telling first, capped."""
+    if expected.fingerprint == actual.fingerprint:
+        return
+    for field in _FIELDS:
+        want, have = getattr(expected, field), getattr(actual, field)
+        if want != have:
+            detail = f"{field}: the vector is for {want}, the model has {have}"
+            yield Reason(
+                code="architecture-field-differs",
+                detail=detail,
+                module=field,
+                expected=str(want),
+                actual=str(have),
+            )
+    if expected.model_type == actual.model_type:
+        differences = list(_module_reasons(expected, actual))
+        yield from differences[:MAX_MODULE_REASONS]
+        more = len(differences) - MAX_MODULE_REASONS
+        if more > 0:
+            yield Reason(code="modules-differ", detail=f"{more} more modules differ")
+
+
+def require(verdict: Verdict, *, allow_unverified_lineage: bool = False) -> None:
+    """Raise unless the verdict allows application.
+
+    Args:
+        verdict: from `compare`.
+        allow_unverified_lineage: accept a model whose lineage is unknown or differs;
+            there is no such override for the structure.
+
+    Raises:
+        CompatibilityError: with the first reasons spelled out.
+    """
+    if verdict.fits:
+        return
+    if allow_unverified_lineage and verdict.applicable_with_override:
+        return
+    details = "; ".join(reason.detail for reason in verdict.reasons[:2])
+    advice = (
+        "pass the model's weights so that lineage can be checked, or allow unverified"
+        " lineage explicitly"
+        if verdict.applicable_with_override
+        else "ask the registry which vectors fit: safegene compatible MODEL"
+    )
+    message = (
+        f"the vector does not fit this model ({verdict.level}): {details}; {advice}"
+    )
+    raise CompatibilityError(message, reasons=verdict.reasons)
+
+
+def _judge_lineage(lineage: LineageScore | None, notes: tuple[str, ...]) -> Verdict:
+    if lineage is None:
+        reason = Reason(
+            code="lineage-not-checked",
+            detail="only the config is known; the weights were not compared",
+        )
+        return Verdict(level=Level.STRUCTURAL, reasons=(reason,), notes=notes)
+    correlation = decimal_text(lineage.correlation)
+    if lineage.bit_equal:
+        return Verdict(level=Level.EXACT, notes=notes, lineage=correlation)
+    if lineage.correlation >= LINEAGE_THRESHOLD:
+        return Verdict(level=Level.COMPATIBLE, notes=notes, lineage=correlation)
+    reason = Reason(
+        code="lineage-differs",
+        detail=(
+            "the model's weights do not descend from the vector's base model:"
+            f" correlation {correlation}, expected at least {LINEAGE_THRESHOLD}"
+        ),
+        expected=f">={LINEAGE_THRESHOLD}",
+        actual=correlation,
+    )
+    return Verdict(
+        level=Level.INCOMPATIBLE, reasons=(reason,), notes=notes, lineage=correlation
+    )
+
+
+def _module_reasons(expected: Architecture, actual: Architecture) -> Iterator[Reason]:
+    for module in expected.modules:
+        other = actual.module(module.path)
+        if other is None:
+            yield Reason(
+                code="module-missing",
+                detail=f"the model has no module {module.path}",
+                module=module.path,
+                expected=_shape(module),
+            )
+        elif _shape(other) != _shape(module):
+            detail = (
+                f"{module.path}: expected shape {_shape(module)}, got {_shape(other)}"
+            )
+            yield Reason(
+                code="shape-differs",
+                detail=detail,
+                module=module.path,
+                expected=_shape(module),
+                actual=_shape(other),
+            )
+        elif other.bias != module.bias:
+            yield Reason(
+                code="bias-differs",
+                detail=f"{module.path}: expected bias {module.bias}, got {other.bias}",
+                module=module.path,
+                expected=str(module.bias),
+                actual=str(other.bias),
+            )
+    for module in actual.modules:
+        if expected.module(module.path) is None:
+            yield Reason(
+                code="module-unexpected",
+                detail=f"the model has a module {module.path} the vector's base lacks",
+                module=module.path,
+                actual=_shape(module),
+            )
+
+
+def _shape(module: ModuleShape) -> str:
+    return f"{module.out_features}x{module.in_features}"
+
+
+def _unsupported(config: Mapping[str, Any], error: UnsupportedFamilyError) -> Reason:
+    names = (config.get("_name_or_path"), config.get("model"), config.get("model_type"))
+    for name in names:
+        plain = name.rpartition("/")[2].lower() if isinstance(name, str) else ""
+        if plain.startswith(CLOSED_PREFIXES) and "architectures" not in config:
+            detail = (
+                f"{name} is served behind an API and its weights are closed, so nothing"
+                " can be applied to it; use a guard model or prompt in front of it"
+            )
+            return Reason(code="closed-weights", detail=detail, actual=name)
+    return Reason(
+        code="unknown-architecture",
+        detail=error.detail,
+        actual=str(config.get("model_type")),
+    )
+
+
+def _notes(config: Mapping[str, Any]) -> Iterator[str]:
+    for key in _NOTED:
+        value = config.get(key)
+        if value is not None:
+            yield f"{key}: {str(value)[:120]}"
