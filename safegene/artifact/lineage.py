@@ -172,7 +172,7 @@ def decode_values(data: bytes, dtype: str) -> list[float]:
             wide = struct.pack(f"<{len(halves)}I", *(half << 16 for half in halves))
             return list(struct.unpack(f"<{len(halves)}f", wide))
         case _:
-            message = f"cannot compare weights of dtype {dtype}: expected F32, F16, BF16"
+            message = f"cannot compare weights of dtype {dtype}: want F32, F16 or BF16"
             raise TensorFileError(message)
 
 

@@ -1,0 +1,95 @@
+"""A safety vector in memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from safegene.artifact.architecture import Architecture
+from safegene.artifact.manifest import BaseModelRef, Recipe
+from safegene.artifact.segments import layer_index
+from safegene.errors import ManifestError, ShapeMismatchError
+from safegene.vectors.factors import LowRankFactors
+
+
+@dataclass(frozen=True)
+class SafetyVector:
+    """Low-rank updates by module, with what they belong to and how they were made.
+
+    Raises:
+        ManifestError: a module is not one of the architecture.
+        ShapeMismatchError: factors do not fit their module.
+    """
+
+    architecture: Architecture
+    base_model: BaseModelRef
+    factors: Mapping[str, LowRankFactors]
+    """By module path, in model order."""
+    recipe: Recipe
+    sketch: tuple[float, ...]
+    """Lineage sketch of the base model."""
+    layer_scores: Mapping[int, float] = field(default_factory=dict)
+    selected_layers: tuple[int, ...] | None = None
+    """Layers that selection kept; None when nothing was left out."""
+    identity: str | None = None
+    """`namespace/name@version` once saved or loaded."""
+    digest: str | None = None
+    """The version's digest once saved or loaded."""
+
+    def __post_init__(self) -> None:
+        for path, factors in self.factors.items():
+            module = self.architecture.module(path)
+            if module is None:
+                message = f"the vector's architecture has no module {path}"
+                raise ManifestError(message, pointer="/footprint")
+            expected = (module.out_features, module.in_features)
+            actual = (factors.b_OR.shape[0], factors.a_RI.shape[1])
+            if expected != actual:
+                message = f"{path}: expected factors of {expected}, got {actual}"
+                raise ShapeMismatchError(
+                    message, module=path, expected=expected, actual=actual
+                )
+
+    @cached_property
+    def layers(self) -> tuple[int, ...]:
+        """Layers the vector changes, rising."""
+        touched = {self.layer_of(path) for path in self.factors}
+        if self.selected_layers is not None:
+            touched &= set(self.selected_layers)
+        return tuple(sorted(touched))
+
+    @cached_property
+    def rank(self) -> int:
+        """Largest rank of its factors."""
+        return max(factors.rank for factors in self.factors.values())
+
+    @staticmethod
+    def layer_of(path: str) -> int:
+        """Layer number in a module's path.
+
+        Raises:
+            ManifestError: the path names no layer.
+        """
+        layer = layer_index(path)
+        if layer is None:
+            message = f"module {path} belongs to no layer"
+            raise ManifestError(message, pointer="/footprint")
+        return layer
+
+    def with_selection(
+        self, scores: Mapping[int, float], layers: tuple[int, ...] | None
+    ) -> "SafetyVector":
+        """The vector with scores recorded and only `layers` kept (None keeps all)."""
+        kept = self.factors
+        if layers is not None:
+            kept = {p: f for p, f in kept.items() if self.layer_of(p) in layers}
+        return replace(
+            self, factors=kept, layer_scores=dict(scores), selected_layers=layers
+        )
+
+    def scaled(self, coefficients: Mapping[int, float]) -> "SafetyVector":
+        """The vector with one coefficient a layer folded in; missing ones count 0."""
+        factors = {
+            path: part.scaled(coefficients.get(self.layer_of(path), 0.0))
+            for path, part in self.factors.items()
+        }
+        return replace(self, factors=factors, identity=None, digest=None)
