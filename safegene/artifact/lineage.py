@@ -17,6 +17,7 @@ from pathlib import Path
 
 from safegene.artifact.architecture import Architecture
 from safegene.artifact.tensorfile import ITEM_BYTES, TensorEntry, read_header
+from safegene.artifact.tensorwriter import tensor_file_bytes
 from safegene.errors import TensorFileError
 
 MAX_RUNS = 64
@@ -193,10 +194,7 @@ def compare_sketches(first: Sequence[float], second: Sequence[float]) -> Lineage
 def write_sketch(values: Sequence[float]) -> bytes:
     """The bytes of `lineage.safetensors`: one F32 tensor, no metadata."""
     data = struct.pack(f"<{len(values)}f", *values)
-    facts = {"dtype": "F32", "shape": [len(values)], "data_offsets": [0, len(data)]}
-    header = json.dumps({SKETCH_TENSOR: facts}, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    return struct.pack("<Q", len(header)) + header + data
+    return tensor_file_bytes([(SKETCH_TENSOR, (len(values),), data)])
 
 
 def load_sketch(path: Path, architecture: Architecture) -> list[float]:

@@ -74,8 +74,8 @@ class Attachment:
     def strength(self, value: float) -> None:
         if not 0 <= value < float("inf"):
             message = (
-                f"strength: expected a number of at least 0, got {value}; a negative one"
-                " would remove safety"
+                f"strength: expected a number of at least 0, got {value}; a"
+                " negative one would remove safety"
             )
             raise UsageError(message)
         self._strength = float(value)
@@ -160,7 +160,7 @@ class _UpdateHook:
         self._a_IR = factors.a_RI.T.to(device=weight.device, dtype=dtype).contiguous()
         self._b_RO = factors.b_OR.T.to(device=weight.device, dtype=dtype).contiguous()
 
-    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+    def __call__(self, _: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
         coefficient = self._attachment.current(self._layer)
         if isinstance(coefficient, float) and coefficient == 0.0:
             return output

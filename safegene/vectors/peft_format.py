@@ -1,0 +1,252 @@
+"""Writes and reads a vector as the directory that PEFT and serving stacks load.
+
+The bytes are deterministic: canonical JSON, tensors in model order by layer number, one
+metadata key. What is published is the servable profile: one rank for every module, the
+scaling folded into B, zeros for the layers that selection left out.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from safegene.artifact.architecture import Architecture
+from safegene.artifact.bundle import verify_directory
+from safegene.artifact.calibration import decimal_text
+from safegene.artifact.card import write_card
+from safegene.artifact.digest import digest_file
+from safegene.artifact.lineage import load_sketch, write_sketch
+from safegene.artifact.manifest import (
+    CARD_NAME,
+    CONFIG_NAME,
+    FILE_NAMES,
+    LINEAGE_NAME,
+    MANIFEST_NAME,
+    SERVABLE_RANKS,
+    TENSORS_NAME,
+    FileEntry,
+    LayerEntry,
+    Manifest,
+)
+from safegene.artifact.reference import VectorName, canonical_version
+from safegene.artifact.segments import segment_file
+from safegene.artifact.tensorwriter import write_tensor_file
+from safegene.artifact.vectorfile import adapter_config, factor_key
+from safegene.errors import NonFiniteTensorError, RankError, UsageError
+from safegene.files import fresh_directory
+from safegene.vectors.factors import LowRankFactors
+from safegene.vectors.vector import SafetyVector
+
+DEFAULT_LICENSE = "Apache-2.0"
+
+
+def save_vector(
+    vector: SafetyVector,
+    directory: Path,
+    *,
+    namespace: str,
+    name: str,
+    version: str,
+    license: str = DEFAULT_LICENSE,  # noqa: A002 - the manifest's word
+    description: str = "",
+) -> Manifest:
+    """Write a vector as a version, ready to publish.
+
+    Args:
+        vector: from `extract_safety_vector`, maybe with a selection.
+        directory: must not exist yet or be empty; it appears whole or not at all.
+        namespace: first part of the vector's name.
+        name: second part.
+        version: PEP 440, in any spelling.
+        license: SPDX expression.
+        description: one or two sentences for people.
+
+    Raises:
+        InvalidReferenceError: the name or version is not well formed.
+        UsageError: the directory holds files.
+        NonFiniteTensorError: a factor holds NaN or infinity.
+    """
+    VectorName(namespace, name)
+    version = canonical_version(version)
+    with fresh_directory(directory) as work:
+        footprint = _write_adapter(vector, work)
+        (work / LINEAGE_NAME).write_bytes(write_sketch(vector.sketch))
+        facts = {
+            "namespace": namespace,
+            "name": name,
+            "version": version,
+            "license": license,
+            "description": description,
+            "base_model": vector.base_model,
+            "architecture": vector.architecture,
+            "footprint": footprint,
+            "rank": servable_rank(vector.rank),
+            "recipe": vector.recipe,
+            "layers": _layer_entries(vector),
+        }
+        (work / CARD_NAME).write_text(write_card(facts), encoding="utf-8")
+        files = tuple(_file_entry(work / path) for path in FILE_NAMES)
+        manifest = Manifest(**facts, files=files)
+        (work / MANIFEST_NAME).write_bytes(manifest.to_bytes())
+    return manifest
+
+
+def load_vector(directory: Path, *, verify: bool = True) -> SafetyVector:
+    """Read a version's directory.
+
+    Args:
+        directory: as written by `save_vector` or `pull`.
+        verify: hash every byte first; the header is checked in any case.
+
+    Raises:
+        ArtifactError: something about the files is wrong; see `verify_directory`.
+        NonFiniteTensorError: a factor holds NaN or infinity.
+    """
+    manifest = verify_directory(directory, full=verify)
+    tensors = load_file(directory / TENSORS_NAME)
+    factors: dict[str, LowRankFactors] = {}
+    for path in manifest.footprint:
+        parts = [tensors[factor_key(path, "A")], tensors[factor_key(path, "B")]]
+        _check_finite(path, *parts)
+        factors[path] = LowRankFactors(*(part.to(torch.float32) for part in parts))
+    selected = tuple(entry.index for entry in manifest.layers if entry.selected)
+    whole = len(selected) == len(manifest.layers)
+    return SafetyVector(
+        architecture=manifest.architecture,
+        base_model=manifest.base_model,
+        factors=factors,
+        recipe=manifest.recipe,
+        sketch=tuple(load_sketch(directory / LINEAGE_NAME, manifest.architecture)),
+        layer_scores={
+            entry.index: float(entry.score)
+            for entry in manifest.layers
+            if entry.score is not None
+        },
+        selected_layers=None if whole else selected,
+        identity=manifest.identity,
+        digest=str(manifest.digest),
+    )
+
+
+def export_adapter(
+    vector: SafetyVector,
+    directory: Path,
+    *,
+    coefficients: Mapping[int, float] | None = None,
+) -> None:
+    """Write a plain PEFT adapter with the coefficients folded in.
+
+    Args:
+        vector: the vector.
+        directory: must not exist yet or be empty; it appears whole or not at all.
+        coefficients: one a layer, missing ones count 0; None means 1 everywhere.
+
+    Raises:
+        UsageError: the directory holds files.
+    """
+    scaled = vector if coefficients is None else vector.scaled(coefficients)
+    with fresh_directory(directory) as work:
+        _write_adapter(scaled, work)
+
+
+def servable_rank(rank: int) -> int:
+    """The smallest rank that serving stacks take and that holds `rank` directions.
+
+    Raises:
+        RankError: it is above the largest.
+    """
+    for candidate in SERVABLE_RANKS:
+        if candidate >= rank:
+            return candidate
+    message = f"rank {rank} is above {SERVABLE_RANKS[-1]}, the most that is served"
+    raise RankError(message)
+
+
+def _write_adapter(vector: SafetyVector, work: Path) -> tuple[str, ...]:
+    """Write the two files PEFT reads; return the footprint they cover."""
+    rank = servable_rank(vector.rank)
+    footprint = _covering_footprint(vector)
+    tensors: dict[str, Tensor] = {}
+    for path in footprint:
+        factors = _padded(vector, path, rank)
+        _check_finite(path, factors.a_RI, factors.b_OR)
+        tensors[factor_key(path, "A")] = factors.a_RI.to(torch.float32).contiguous()
+        tensors[factor_key(path, "B")] = factors.b_OR.to(torch.float32).contiguous()
+    _save_in_order(tensors, work / TENSORS_NAME)
+    config = adapter_config(
+        base_id=vector.base_model.id,
+        revision=vector.base_model.revision,
+        rank=rank,
+        footprint=footprint,
+    )
+    (work / CONFIG_NAME).write_bytes(config)
+    return footprint
+
+
+def _covering_footprint(vector: SafetyVector) -> tuple[str, ...]:
+    """Every module that shares a leaf name with a touched one, in model order."""
+    leaves = {path.rpartition(".")[2] for path in vector.factors}
+    return tuple(
+        module.path
+        for module in vector.architecture.modules
+        if module.path.rpartition(".")[2] in leaves
+    )
+
+
+def _padded(vector: SafetyVector, path: str, rank: int) -> LowRankFactors:
+    factors = vector.factors.get(path)
+    if factors is not None:
+        return factors.padded(rank)
+    module = _module(vector.architecture, path)
+    return LowRankFactors(torch.zeros(rank, module[1]), torch.zeros(module[0], rank))
+
+
+def _module(architecture: Architecture, path: str) -> tuple[int, int]:
+    module = architecture.module(path)
+    if module is None:  # footprints are taken from the architecture itself
+        message = f"the architecture has no module {path}"
+        raise UsageError(message)
+    return module.out_features, module.in_features
+
+
+def _save_in_order(tensors: Mapping[str, Tensor], path: Path) -> None:
+    write_tensor_file(
+        path,
+        (
+            (name, tuple(tensor.shape), tensor.numpy().tobytes())
+            for name, tensor in tensors.items()
+        ),
+        metadata={"format": "pt"},
+    )
+
+
+def _layer_entries(vector: SafetyVector) -> tuple[LayerEntry, ...]:
+    layers = sorted({vector.layer_of(path) for path in _covering_footprint(vector)})
+    return tuple(
+        LayerEntry(
+            index=layer,
+            selected=layer in vector.layers,
+            score=(
+                decimal_text(vector.layer_scores[layer])
+                if layer in vector.layer_scores
+                else None
+            ),
+        )
+        for layer in layers
+    )
+
+
+def _file_entry(path: Path) -> FileEntry:
+    digest, size = digest_file(path)
+    segments = segment_file(path) if path.name == TENSORS_NAME else None
+    return FileEntry.model_validate(
+        {"path": path.name, "size": size, "digest": str(digest), "segments": segments}
+    )
+
+
+def _check_finite(path: str, *tensors: Tensor) -> None:
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
+        message = f"{path}: its factors hold NaN or infinity"
+        raise NonFiniteTensorError(message, module=path)
