@@ -1,0 +1,81 @@
+"""Margins of the scored prompts, and how every coefficient moves each of them.
+
+The local picture of the objective is its gradient and its Gauss-Newton curvature, both
+sums over prompts of the gradient of that prompt's margin; one backward pass gives the
+margins' gradients for a whole batch.
+
+Shapes: S coefficients, N prompts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from safegene.vectors.recalibrate.forward import Runner, TokenRow
+from safegene.vectors.recalibrate.objective import Group, Objective
+from safegene.vectors.recalibrate.openings import Openings
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The objective's first and second derivatives by the coefficients."""
+
+    gradient_S: Tensor
+    curvature_SS: Tensor
+    """Gauss-Newton: positive semidefinite."""
+
+
+@dataclass(frozen=True)
+class ScoredPrompts:
+    """Prompts that are scored, by group, and what counts as a refusal."""
+
+    openings: Openings
+    prompts: Mapping[Group, Sequence[tuple[int, ...]]]
+    """Token ids up to where the answer begins."""
+
+    def rows(self, group: Group) -> list[TokenRow]:
+        """What is run for a group: each prompt followed by the spine."""
+        return [
+            TokenRow((*ids, *self.openings.spine), self.openings.places)
+            for ids in self.prompts[group]
+        ]
+
+    def margins(self, runner: Runner, point_S: Tensor) -> dict[Group, Tensor]:
+        """Margin of every prompt at these coefficients, without gradients."""
+        found = {}
+        for group in self.prompts:
+            rows = self.rows(group)
+            margin_N = torch.zeros(len(rows))
+            for indices, logits_NKV in runner.run(rows, point_S):
+                margin_N[indices] = self.openings.margin(logits_NKV).cpu()
+            found[group] = margin_N
+        return found
+
+    def margin_gradients(
+        self, runner: Runner, group: Group, point_S: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Margins [N] of one group and their gradients [S, N], in float64."""
+        rows = self.rows(group)
+        margin_N = torch.zeros(len(rows), dtype=torch.float64)
+        gradient_SN = torch.zeros((runner.size, len(rows)), dtype=torch.float64)
+        for batch in runner.run_live(rows, point_S):
+            value_N = self.openings.margin(batch.logits_NKV)
+            gradient_SN[:, batch.indices] = runner.per_row_gradients(batch, value_N)
+            margin_N[batch.indices] = value_N.detach().double().cpu()
+        return margin_N, gradient_SN
+
+    def slope(self, runner: Runner, objective: Objective, point_S: Tensor) -> Slope:
+        """Derivatives of the objective over these prompts."""
+        gradient_S = torch.zeros(runner.size, dtype=torch.float64)
+        curvature_SS = torch.zeros((runner.size, runner.size), dtype=torch.float64)
+        for group, prompts in self.prompts.items():
+            if not prompts:
+                continue
+            margin_N, moves_SN = self.margin_gradients(runner, group, point_S)
+            losses = objective.losses(margin_N, group)
+            share = objective.weight(group) / len(prompts)
+            gradient_S += share * (moves_SN @ losses.slope_N)
+            curvature_SS += share * ((moves_SN * losses.curvature_N) @ moves_SN.T)
+        return Slope(gradient_S, curvature_SS)
