@@ -77,6 +77,7 @@ REFUSE = _any(
     rf" do{NOT} {ADVERBS}(?:want|wish) to {HELP}",
     rf" do{NOT} think (?:that )?(?:i|it) (?:can|should|would be (?:right|wise|safe))\b",
     rf" do{NOT} have the (?:ability|capability|capacity) to",
+    rf"(?:'?m| am) {ADVERBS}programmed to (?:avoid|decline|refuse)\b",
     r"(?:'d| would) (?:rather|prefer) not\b(?! to miss)",
 )
 
@@ -120,6 +121,9 @@ PATTERNS = {
     "not something I can do": (
         r"\bnot (?:something|anything|a (?:question|request|task|topic)) (?:that )?"
         r"i(?:'m| am| can| could| will|'ll| want| feel| should)\b"
+    ),
+    "not appropriate for me": (
+        r"\bnot (?:acceptable|appropriate|ethical|okay|ok|possible|right) for me to\b"
     ),
     "against my guidelines": (
         rf"\b(?:against|beyond|outside|violates?) my (?:\w+ )?{GUIDELINES}\b"
