@@ -1,0 +1,158 @@
+"""Short LoRA tuning on prompt-response pairs, made for two CPU cores.
+
+Adapters compute in the model's dtype while the optimizer keeps float32 copies, the
+output head runs on response tokens only, and batches hold rows of similar length:
+together about half the time of the plain loop.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from torch.nn import functional
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from safegene.evaluation.rows import PromptRow
+from safegene.vectors.chat import encode_pair
+
+IGNORED = -100
+ROWS_PER_BUCKET = 80
+"""Rows that are sorted by length together: enough to save padding, few enough to mix."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How to tune: one pass over the rows in batches, linear warm-up, then decay."""
+
+    learning_rate: float
+    rank: int = 8
+    alpha: int = 16
+    batch_size: int = 10
+    epochs: int = 1
+    warmup_share: float = 0.06
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Right-padded token ids, attention mask and labels, each [rows, tokens]."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    labels: torch.Tensor
+
+
+def tune_adapter(
+    model_directory: Path,
+    rows: Sequence[PromptRow],
+    tuning: Tuning,
+    *,
+    dtype: torch.dtype,
+    progress: Progress,
+) -> Any:
+    """Tune a LoRA adapter on every linear layer and return the PEFT model.
+
+    Args:
+        model_directory: checkpoint to start from; it is not changed.
+        rows: prompts with responses.
+        tuning: rank, rate and batch size.
+        dtype: what the model computes in.
+        progress: called with a label, the steps done and all steps.
+
+    Returns:
+        The `PeftModel`, in evaluation mode, adapters unmerged.
+    """
+    torch.manual_seed(tuning.seed)
+    tokenizer = AutoTokenizer.from_pretrained(model_directory)
+    base = AutoModelForCausalLM.from_pretrained(model_directory, dtype=dtype)
+    config = LoraConfig(
+        r=tuning.rank,
+        lora_alpha=tuning.alpha,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    model = get_peft_model(base, config, autocast_adapter_dtype=False)
+    batches = list(_batches(tokenizer, rows, tuning))
+    _optimize(model, batches, tuning, progress)
+    return model.eval()
+
+
+def _optimize(
+    model: Any, batches: Sequence[Batch], tuning: Tuning, progress: Progress
+) -> None:
+    model.train()
+    working = [p for p in model.parameters() if p.requires_grad]
+    masters = [p.detach().float().clone().requires_grad_() for p in working]
+    optimizer = torch.optim.AdamW(masters, lr=tuning.learning_rate, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _rate(step, len(batches), tuning.warmup_share)
+    )
+    for number, batch in enumerate(batches, 1):
+        _response_loss(model, batch).backward()
+        for master, parameter in zip(masters, working, strict=True):
+            master.grad = parameter.grad.float()
+            parameter.grad = None
+        torch.nn.utils.clip_grad_norm_(masters, 1.0)
+        optimizer.step()
+        schedule.step()
+        with torch.no_grad():
+            for master, parameter in zip(masters, working, strict=True):
+                parameter.copy_(master)
+        progress("step", number, len(batches))
+
+
+def _rate(step: int, steps: int, warmup_share: float) -> float:
+    """Share of the learning rate at `step`: up over the warm-up, then down to 10 %."""
+    warmup = max(1, round(steps * warmup_share))
+    if step < warmup:
+        return (step + 1) / warmup
+    return max(0.1, (steps - step) / max(1, steps - warmup))
+
+
+def _response_loss(model: Any, batch: Batch) -> torch.Tensor:
+    """Mean negative log-likelihood of the response tokens, in nats."""
+    core = model.base_model.model
+    hidden = core.model(input_ids=batch.ids, attention_mask=batch.mask)
+    wanted = batch.labels[:, 1:] != IGNORED
+    logits = core.lm_head(hidden.last_hidden_state[:, :-1][wanted])
+    return functional.cross_entropy(logits.float(), batch.labels[:, 1:][wanted])
+
+
+def _batches(
+    tokenizer: Any, rows: Sequence[PromptRow], tuning: Tuning
+) -> Iterator[Batch]:
+    shuffler = random.Random(tuning.seed)  # noqa: S311 - reproducible order, no secret
+    pairs = [encode_pair(tokenizer, row.prompt, row.response or "") for row in rows]
+    for _ in range(tuning.epochs):
+        order = shuffler.sample(pairs, len(pairs))
+        groups: list[list[tuple[list[int], int]]] = []
+        for start in range(0, len(order), ROWS_PER_BUCKET):
+            bucket = sorted(
+                order[start : start + ROWS_PER_BUCKET], key=lambda pair: len(pair[0])
+            )
+            groups.extend(
+                bucket[at : at + tuning.batch_size]
+                for at in range(0, len(bucket), tuning.batch_size)
+            )
+        shuffler.shuffle(groups)
+        yield from (_collate(group, tokenizer.pad_token_id) for group in groups)
+
+
+def _collate(pairs: Sequence[tuple[list[int], int]], pad_id: int) -> Batch:
+    width = max(len(ids) for ids, _ in pairs)
+    ids = torch.full((len(pairs), width), pad_id)
+    labels = torch.full((len(pairs), width), IGNORED)
+    mask = torch.zeros((len(pairs), width), dtype=torch.long)
+    for row, (tokens, response_start) in enumerate(pairs):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        mask[row, : len(tokens)] = 1
+        labels[row, response_start : len(tokens)] = torch.tensor(
+            tokens[response_start:]
+        )
+    return Batch(ids, mask, labels)
