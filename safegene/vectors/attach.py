@@ -7,7 +7,7 @@ features, R rank, L layers, N samples of a batch, T tokens.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -114,7 +114,7 @@ class Attachment:
         finally:
             self._live = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Attachment":  # noqa: PYI034 - beartype cannot check Self
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -45,7 +45,7 @@ class Checkpoint:
         *,
         revision: str | None = None,
         model_id: str | None = None,
-    ) -> Self:
+    ) -> "Checkpoint":
         """Open a directory or a Hugging Face Hub id.
 
         Args:

@@ -1,0 +1,55 @@
+"""What every test gets: one thread, no network, shapes checked at run time."""
+
+import os
+import socket
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+import pytest
+
+# Read when torch, tokenizers and huggingface_hub are imported, hence before any import
+# of ours; tests share few cores and must not depend on a network.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["MKL_NUM_THREADS"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+
+from jaxtyping import install_import_hook
+
+SHAPE_CHECKED = (
+    *("attach", "chat", "checkpoint", "extract", "factors", "merge", "peft_format"),
+    *("select", "targets", "vector"),
+)
+"""Modules whose annotations, shapes included, are checked in every call."""
+
+install_import_hook(
+    [f"safegene.vectors.{name}" for name in SHAPE_CHECKED], "beartype.beartype"
+)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def loopback_only() -> Iterator[None]:
+    """Refuse connections that leave the machine, so that a test cannot need them."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_local(address):
+            message = f"a test tried to reach {address}; only loopback is allowed"
+            raise ConnectionRefusedError(message)
+        connect(self, address)
+
+    socket.socket.connect = guarded
+    yield
+    socket.socket.connect = connect
+
+
+def _is_local(address: object) -> bool:
+    host = address[0] if isinstance(address, tuple) else ""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
