@@ -167,7 +167,7 @@ class Report(BaseModel):
             answers={name: found.answers for name, found in evaluations.items()},
             outcomes={name: found.outcomes for name, found in evaluations.items()},
             refusal={name: found.refusal for name, found in evaluations.items()},
-            j={name: found.j for name, found in evaluations.items()},
+            J={name: found.j for name, found in evaluations.items()},
             task_accuracy={
                 name: found.task_accuracy
                 for name, found in evaluations.items()

@@ -13,8 +13,7 @@ GAP = "  "
 
 def write_table(report: Report, stream: TextIO) -> None:
     """Write the report to a text stream, for terminals and logs alike."""
-    for line in table_lines(report):
-        stream.write(line.rstrip() + "\n")
+    stream.writelines(line.rstrip() + "\n" for line in table_lines(report))
 
 
 def table_lines(report: Report) -> list[str]:

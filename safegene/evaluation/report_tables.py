@@ -1,0 +1,158 @@
+"""The tables and figures in words of a report's page."""
+
+from collections.abc import Sequence
+
+from safegene.evaluation.evaluation import HARMFUL, LOOKALIKE
+from safegene.evaluation.markup import Markup, element
+from safegene.evaluation.metrics import Estimate
+from safegene.evaluation.outcomes import Outcome
+from safegene.evaluation.report import ALIGNED, REPAIRED, TARGET, Report, sets_of
+from safegene.evaluation.report_text import percent
+
+SET_HEADINGS = {LOOKALIKE: "look-alike"}
+
+
+def tiles(report: Report) -> str:
+    """The few figures that tell the story; nothing where the models tell none."""
+    if not {ALIGNED, TARGET, REPAIRED} <= report.j.keys():
+        return ""
+    shown = [_tile("J, aligned", _points(report.j[ALIGNED]))]
+    shown.append(_tile("J, fine-tuned", _points(report.j[TARGET])))
+    shown.append(_tile("J, with the vector", _points(report.j[REPAIRED])))
+    if REPAIRED in report.recovery:
+        won = report.recovery[REPAIRED]
+        value, interval = percent(won).split(" [")
+        shown.append(_tile("Lost J won back", (value, f"[{interval}")))
+    if {TARGET, REPAIRED} <= report.task_accuracy.keys():
+        accuracy = report.task_accuracy[REPAIRED].value
+        change = 100 * (accuracy - report.task_accuracy[TARGET].value)
+        told = f"{change:+.1f} points".replace("-", "−")  # noqa: RUF001
+        shown.append(_tile("Task accuracy", (f"{100 * accuracy:.1f} %", told)))
+    if report.recalibration:
+        cost = report.recalibration
+        kl = f"KL {cost.kl:.3g} of {cost.budget:.3g}"
+        shown.append(_tile("Recalibration", (f"{cost.seconds:.0f} s", kl)))
+    return element("dl", *shown, class_="tiles")
+
+
+def claims_table(report: Report) -> Markup:
+    """Every claim with what was asked for and what came out."""
+    rows = [
+        element(
+            "tr",
+            element("th", claim.claim, scope="row"),
+            element("td", claim.target, data_label="asked for"),
+            element("td", claim.measured, data_label="measured"),
+            element("td", _badge("holds" if claim.passed else "fails", claim.passed)),
+        )
+        for claim in report.claims
+    ]
+    return _table(("Claim", "Asked for", "Measured", ""), rows, "stacked")
+
+
+def compatibility_table(report: Report) -> Markup:
+    """The registry's verdict on each model."""
+    rows = [
+        element(
+            "tr",
+            element("th", row.model, scope="row"),
+            element("td", _badge(row.level, row.fits)),
+            element("td", "; ".join(row.reasons) or "–"),  # noqa: RUF001
+        )
+        for row in report.compatibility
+    ]
+    return _table(("Model", "Verdict", "Reasons"), rows, "stacked")
+
+
+def figures_table(report: Report) -> Markup:
+    """All figures of all models, for those who want numbers."""
+    sets = sets_of(report)
+    headings = [
+        "Model",
+        "J",
+        *(f"Refuses {SET_HEADINGS.get(name, name)}" for name in sets),
+        "Degenerate",
+        "Off-task",
+        "Task accuracy",
+        "Margin AUROC",
+        "Won back",
+    ]
+    rows = []
+    for name, description in report.models.items():
+        accuracy = report.task_accuracy.get(name)
+        margin = report.margin.get(name)
+        won = report.recovery.get(name)
+        about = [element("small", description)] if description else []
+        cells = [
+            _cell(*_points(report.j[name])),
+            *(_share(report.refusal[name].get(each)) for each in sets),
+            _pair(report, name, Outcome.DEGENERATE),
+            _pair(report, name, Outcome.OFF_TASK),
+            _share(accuracy),
+            element("td", f"{margin.auroc:.2f}" if margin else "–"),  # noqa: RUF001
+            _share(won),
+        ]
+        head = element("th", name, *about, scope="row")
+        rows.append(element("tr", head, *cells))
+    return _table(headings, rows)
+
+
+def facts_list(report: Report) -> str:
+    """Whatever else was said about the run."""
+    if not report.facts:
+        return ""
+    pairs = [
+        part
+        for name, value in report.facts.items()
+        for part in (element("dt", name), element("dd", value))
+    ]
+    return element("dl", *pairs, class_="facts")
+
+
+def _tile(name: str, told: tuple[str, str]) -> Markup:
+    figure, aside = told
+    return element(
+        "div",
+        element("dt", name),
+        element("dd", figure, class_="figure"),
+        element("dd", aside, class_="aside"),
+    )
+
+
+def _points(found: Estimate) -> tuple[str, str]:
+    value, interval = str(found).split(" [")
+    return value, f"[{interval}"
+
+
+def _badge(text: str, good: bool) -> Markup:  # noqa: FBT001 - private, reads well
+    return element("span", text, class_=f"badge {'good' if good else 'bad'}")
+
+
+def _cell(value: str, aside: str) -> Markup:
+    return element("td", value, element("small", aside))
+
+
+def _share(found: Estimate | None) -> Markup:
+    if found is None:
+        return element("td", "–")  # noqa: RUF001
+    value, interval = percent(found).split(" [")
+    return _cell(value, f"[{interval}")
+
+
+def _pair(report: Report, model: str, outcome: Outcome) -> Markup:
+    harmful, lookalike = (
+        f"{100 * report.share(model, name, outcome):.0f}"
+        for name in (HARMFUL, LOOKALIKE)
+    )
+    return _cell(f"{harmful} / {lookalike} %", "harmful / look-alike")
+
+
+def _table(
+    headings: Sequence[str], rows: Sequence[Markup], css: str | None = None
+) -> Markup:
+    head = element("tr", *(element("th", text, scope="col") for text in headings))
+    table = element(
+        "table", element("thead", head), element("tbody", *rows), class_=css
+    )
+    # Wide tables scroll by themselves; the keyboard can reach that, too.
+    return element("div", table, class_="scroll", tabindex="0")
