@@ -13,10 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from safegene.errors import UsageError
+from safegene.errors import NonFiniteTensorError, ShapeMismatchError, UsageError
 from safegene.vectors.factors import LowRankFactors
 from safegene.vectors.targets import base_weight, find_modules
 from safegene.vectors.vector import SafetyVector
+
+_TOKEN_AXES = 3
+"""Axes of an activation [N, T, R] that still tells samples from tokens."""
 
 
 def attach(
@@ -27,13 +30,16 @@ def attach(
     """Attach a vector to a loaded model; all of it or nothing.
 
     Args:
-        model: a transformers or PEFT model in float32, float16 or bfloat16.
+        model: a transformers or PEFT model in float32, float16 or bfloat16, or a
+            quantised one.
         vector: made for the model's architecture; check lineage before.
         coefficients: one a layer; layers left out get 0. None means 1 everywhere.
 
     Raises:
-        CompatibilityError: the model lacks a module of the footprint.
+        CompatibilityError: the model has another structure.
         ShapeMismatchError: a module has another shape.
+        NonFiniteTensorError: a factor is, or becomes in the model's dtype, infinite.
+        UsageError: a coefficient is for an untouched layer, or not finite.
     """
     return Attachment(model, vector, coefficients)
 
@@ -53,7 +59,7 @@ class Attachment:
         self._strength = 1.0
         self._live: Tensor | None = None
         self._handles: list[RemovableHandle] = []
-        self._mount(vector, coefficients)
+        self.swap(vector, coefficients)
 
     @property
     def vector(self) -> SafetyVector:
@@ -74,25 +80,41 @@ class Attachment:
     def strength(self, value: float) -> None:
         if not 0 <= value < float("inf"):
             message = (
-                f"strength: expected a number of at least 0, got {value}; a"
+                f"strength: expected a finite number of at least 0, got {value}; a"
                 " negative one would remove safety"
             )
             raise UsageError(message)
         self._strength = float(value)
 
-    def set_coefficients(self, coefficients: Mapping[int, float]) -> None:
-        """Replace the coefficients; layers left out get 0."""
-        self._coefficients = {
-            layer: float(coefficients.get(layer, 0.0)) for layer in self._vector.layers
-        }
+    def set_coefficients(self, coefficients: Mapping[int, float] | None) -> None:
+        """Replace the coefficients; layers left out get 0, None means 1 everywhere.
+
+        Raises:
+            UsageError: one is for an untouched layer, or not finite.
+        """
+        self._coefficients = self._vector.coefficients(coefficients)
 
     def swap(
         self, vector: SafetyVector, coefficients: Mapping[int, float] | None = None
     ) -> None:
-        """Put another vector in place; on an error the old one stays as it was."""
-        find_modules(self._model, vector)
+        """Put another vector in place; on an error the old one stays as it was.
+
+        Strength and the on-off switch stay as they are. Raises what `attach` raises.
+        """
+        by_layer = vector.coefficients(coefficients)
+        modules = find_modules(self._model, vector)
+        hooks = {
+            path: _UpdateHook(self, path, vector, base_weight(module))
+            for path, module in modules.items()
+            # What selection left out is stored as zeros for the servable profile.
+            if vector.layer_of(path) in by_layer
+        }
         self.detach()
-        self._mount(vector, coefficients)
+        self._vector = vector
+        self._coefficients = by_layer
+        self._rows = {layer: row for row, layer in enumerate(vector.layers)}
+        for path, hook in hooks.items():
+            self._handles.append(modules[path].register_forward_hook(hook))
 
     def detach(self) -> None:
         """Take the vector off; the model is again exactly what it was."""
@@ -104,10 +126,27 @@ class Attachment:
     def live_coefficients(self, live: Tensor) -> Iterator[None]:
         """Use a tensor of coefficients, so that gradients flow to it.
 
+        It stands in for the coefficients and the strength; `enabled` still counts.
+
         Args:
             live: [L] for all samples, or [L, N] with one column a sample of the batch;
                 rows in the order of `vector.layers`.
+
+        Raises:
+            ShapeMismatchError: it has another number of rows or of axes.
         """
+        expected = len(self._rows)
+        if live.dim() not in (1, 2) or live.shape[0] != expected:
+            message = (
+                f"live coefficients: expected shape [{expected}] or [{expected}, batch]"
+                f" for the {expected} touched layers, got {list(live.shape)}"
+            )
+            raise ShapeMismatchError(
+                message,
+                module="coefficients",
+                expected=(expected,),
+                actual=tuple(live.shape),
+            )
         self._live = live
         try:
             yield
@@ -119,21 +158,6 @@ class Attachment:
 
     def __exit__(self, *exc_info: object) -> None:
         self.detach()
-
-    def _mount(
-        self, vector: SafetyVector, coefficients: Mapping[int, float] | None
-    ) -> None:
-        modules = find_modules(self._model, vector)
-        self._vector = vector
-        self._rows = {layer: row for row, layer in enumerate(vector.layers)}
-        ones = dict.fromkeys(vector.layers, 1.0)
-        self.set_coefficients(ones if coefficients is None else coefficients)
-        for path, module in modules.items():
-            layer = vector.layer_of(path)
-            if layer not in self._rows:
-                continue  # stored as zeros for the servable profile
-            hook = _UpdateHook(self, layer, vector.factors[path], base_weight(module))
-            self._handles.append(module.register_forward_hook(hook))
 
     def current(self, layer: int) -> Tensor | float:
         """What a layer's update is multiplied by right now; 0.0 skips it."""
@@ -148,28 +172,55 @@ class _UpdateHook:
     """Adds one module's update to its output."""
 
     def __init__(
-        self,
-        attachment: Attachment,
-        layer: int,
-        factors: LowRankFactors,
-        weight: Tensor,
+        self, attachment: Attachment, path: str, vector: SafetyVector, weight: Tensor
     ) -> None:
         self._attachment = attachment
-        self._layer = layer
-        dtype = weight.dtype if weight.dtype.is_floating_point else torch.float32
-        self._a_IR = factors.a_RI.T.to(device=weight.device, dtype=dtype).contiguous()
-        self._b_RO = factors.b_OR.T.to(device=weight.device, dtype=dtype).contiguous()
+        self._path = path
+        self._layer = vector.layer_of(path)
+        self._a_IR, self._b_RO = _cast_factors(vector.factors[path], path, weight)
 
     def __call__(self, _: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
         coefficient = self._attachment.current(self._layer)
         if isinstance(coefficient, float) and coefficient == 0.0:
             return output
-        narrow = inputs[0].to(self._a_IR.dtype) @ self._a_IR
-        return output + _times(narrow, coefficient) @ self._b_RO
+        if self._a_IR.device != output.device:  # the model moved after attaching
+            self._a_IR = self._a_IR.to(output.device)
+            self._b_RO = self._b_RO.to(output.device)
+        narrow = self._scale(inputs[0].to(self._a_IR.dtype) @ self._a_IR, coefficient)
+        return output + (narrow @ self._b_RO).to(output.dtype)
+
+    def _scale(self, narrow: Tensor, coefficient: Tensor | float) -> Tensor:
+        """Multiply [N, T, R] by a number, or by one number a sample."""
+        if isinstance(coefficient, float):
+            return narrow * coefficient
+        coefficient = coefficient.to(device=narrow.device, dtype=narrow.dtype)
+        if coefficient.dim() == 0:
+            return narrow * coefficient
+        # A flattened activation would silently pair samples with tokens.
+        if narrow.dim() < _TOKEN_AXES or narrow.shape[0] != coefficient.shape[0]:
+            message = (
+                f"{self._path}: live coefficients for {coefficient.shape[0]} samples"
+                f" meet an activation of shape {list(narrow.shape)}"
+            )
+            raise ShapeMismatchError(
+                message,
+                module=self._path,
+                expected=tuple(coefficient.shape),
+                actual=tuple(narrow.shape),
+            )
+        return narrow * coefficient.view(-1, *[1] * (narrow.dim() - 1))
 
 
-def _times(narrow: Tensor, coefficient: Tensor | float) -> Tensor:
-    """Multiply a [N, T, R] activation by a number or by one number a sample."""
-    if isinstance(coefficient, float) or coefficient.dim() == 0:
-        return narrow * coefficient
-    return narrow * coefficient.to(narrow.dtype).view(-1, *[1] * (narrow.dim() - 1))
+def _cast_factors(
+    factors: LowRankFactors, path: str, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Transposed factors in the model's dtype; float32 beside quantised weights."""
+    dtype = weight.dtype if weight.is_floating_point() else torch.float32
+    pair = tuple(
+        factor.T.to(device=weight.device, dtype=dtype).contiguous()
+        for factor in (factors.a_RI, factors.b_OR)
+    )
+    if not all(bool(torch.isfinite(factor).all()) for factor in pair):
+        message = f"{path}: its factors hold NaN or infinity in {dtype}"
+        raise NonFiniteTensorError(message, module=path)
+    return pair[0], pair[1]

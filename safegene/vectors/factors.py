@@ -20,9 +20,14 @@ POWER_ITERATIONS = 4
 the exact spectrum."""
 
 
-@dataclass(frozen=True)
+# Compared by identity: comparing tensors with == does not give one truth value.
+@dataclass(frozen=True, eq=False)
 class LowRankFactors:
-    """The change `b_OR @ a_RI` of one weight; the scaling is always 1."""
+    """The change `b_OR @ a_RI` of one weight; the scaling is always 1.
+
+    Raises:
+        ShapeMismatchError: A and B have different ranks.
+    """
 
     a_RI: Float[Tensor, "r i"]
     b_OR: Float[Tensor, "o r"]
@@ -79,10 +84,12 @@ def truncated_factors(
 ) -> LowRankFactors:
     """Compress one weight change to its best factors of a rank.
 
-    The product is the closest matrix of that rank in Frobenius norm. Work is done in
-    float32 on the CPU whatever the input dtype. Directions are ordered by singular
-    value and signed so that the largest entry of each row of A is positive, which makes
-    the bytes canonical. Each factor carries the root of the singular values.
+    The product is the closest matrix of that rank in Frobenius norm, up to the small
+    excess of the randomized decomposition for large matrices. Work is done in float32
+    on the CPU whatever the input dtype. Directions are ordered by singular value and
+    signed so that the largest entry of each row of A is positive, which makes the bytes
+    canonical. Each factor carries the root of the singular values; directions that are
+    mere rounding noise are zero.
 
     Args:
         delta_OI: aligned minus degraded weight, layout of `nn.Linear.weight`.
@@ -106,11 +113,13 @@ def truncated_factors(
         raise NonFiniteTensorError(message, module=module)
     kept = min(rank, *delta_OI.shape)
     u_OR, s_R, v_RI = _decompose(delta_OI, kept, seed)
-    order = v_RI.abs().argmax(dim=1, keepdim=True)
-    sign_R = torch.where(v_RI.gather(1, order).squeeze(1) < 0, -1.0, 1.0)
-    root_R = s_R.clamp_min(0).sqrt() * sign_R
-    a_RI = v_RI * root_R[:, None]
-    b_OR = u_OR * root_R
+    largest = v_RI.abs().argmax(dim=1, keepdim=True)
+    sign_R = torch.where(v_RI.gather(1, largest).squeeze(1) < 0, -1.0, 1.0)
+    noise = float(s_R[0]) * max(delta_OI.shape) * torch.finfo(torch.float32).eps
+    root_R = torch.where(s_R > noise, s_R, 0.0).sqrt() * sign_R
+    # Adding zero turns the -0.0 of dropped directions into 0.0.
+    a_RI = v_RI * root_R[:, None] + 0.0
+    b_OR = u_OR * root_R + 0.0
     return LowRankFactors(a_RI.contiguous(), b_OR.contiguous())
 
 

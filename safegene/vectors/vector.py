@@ -1,5 +1,6 @@
 """A safety vector in memory."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -7,16 +8,17 @@ from functools import cached_property
 from safegene.artifact.architecture import Architecture
 from safegene.artifact.manifest import BaseModelRef, Recipe
 from safegene.artifact.segments import layer_index
-from safegene.errors import ManifestError, ShapeMismatchError
+from safegene.errors import ManifestError, ShapeMismatchError, UsageError
 from safegene.vectors.factors import LowRankFactors
 
 
-@dataclass(frozen=True)
+# Compared by identity, since factors are tensors; the digest compares content.
+@dataclass(frozen=True, eq=False)
 class SafetyVector:
     """Low-rank updates by module, with what they belong to and how they were made.
 
     Raises:
-        ManifestError: a module is not one of the architecture.
+        ManifestError: it touches no module, or one the architecture does not have.
         ShapeMismatchError: factors do not fit their module.
     """
 
@@ -36,6 +38,9 @@ class SafetyVector:
     """The version's digest once saved or loaded."""
 
     def __post_init__(self) -> None:
+        if not self.factors:
+            message = "a safety vector touches at least one module, this one none"
+            raise ManifestError(message, pointer="/footprint")
         for path, factors in self.factors.items():
             module = self.architecture.module(path)
             if module is None:
@@ -86,10 +91,36 @@ class SafetyVector:
             self, factors=kept, layer_scores=dict(scores), selected_layers=layers
         )
 
-    def scaled(self, coefficients: Mapping[int, float]) -> "SafetyVector":
-        """The vector with one coefficient a layer folded in; missing ones count 0."""
+    def coefficients(self, given: Mapping[int, float] | None) -> dict[int, float]:
+        """One coefficient for every touched layer.
+
+        Args:
+            given: by layer; layers left out get 0. None means 1 everywhere.
+
+        Raises:
+            UsageError: one is for a layer the vector does not touch, or not finite.
+        """
+        if given is None:
+            return dict.fromkeys(self.layers, 1.0)
+        for layer, coefficient in given.items():
+            if layer not in self.layers:
+                message = (
+                    f"a coefficient is for layer {layer}, the vector touches layers"
+                    f" {', '.join(map(str, self.layers))}; was it made for another one?"
+                )
+                raise UsageError(message)
+            if not math.isfinite(coefficient):
+                message = (
+                    f"layer {layer}: expected a finite coefficient, got {coefficient}"
+                )
+                raise UsageError(message)
+        return {layer: float(given.get(layer, 0.0)) for layer in self.layers}
+
+    def scaled(self, given: Mapping[int, float] | None) -> "SafetyVector":
+        """The vector with coefficients folded into B; see `coefficients`."""
+        by_layer = self.coefficients(given)
         factors = {
-            path: part.scaled(coefficients.get(self.layer_of(path), 0.0))
+            path: part.scaled(by_layer.get(self.layer_of(path), 0.0))
             for path, part in self.factors.items()
         }
         return replace(self, factors=factors, identity=None, digest=None)
