@@ -1,0 +1,26 @@
+"""The SafeGene client: find, pull, check, recalibrate and apply safety vectors.
+
+Importing it loads no torch; what needs torch imports it when it is called.
+"""
+
+from safegene_client.answers import (
+    CompatibilityAnswer,
+    Match,
+    ResolvedVersion,
+    VectorDetail,
+    VectorSummary,
+)
+from safegene_client.client import Registry
+from safegene_client.pulled import PulledVector
+from safegene_client.settings import Settings
+
+__all__ = [
+    "CompatibilityAnswer",
+    "Match",
+    "PulledVector",
+    "Registry",
+    "ResolvedVersion",
+    "Settings",
+    "VectorDetail",
+    "VectorSummary",
+]

@@ -1,0 +1,149 @@
+"""What a registry answers, as frozen models; unknown keys of newer ones are ignored."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from safegene.artifact.compatibility import Level, Reason
+from safegene.artifact.manifest import BaseModelRef
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ArchitectureSummary(_Answer):
+    """A family in short."""
+
+    model_type: str
+    layers: int
+    hidden_size: int
+    fingerprint: str
+
+
+class LatestVersion(_Answer):
+    """The newest version of a vector."""
+
+    version: str
+    digest: str
+
+
+class Yank(_Answer):
+    """Why and since when a version is hidden from resolution."""
+
+    at: str
+    reason: str
+
+
+class VectorSummary(_Answer):
+    """A vector as search lists it, described by its newest version."""
+
+    namespace: str
+    name: str
+    description: str
+    license: str
+    base_model: BaseModelRef
+    architecture: ArchitectureSummary
+    rank: int
+    latest: LatestVersion
+    version_count: int
+
+    @property
+    def vector(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+
+class VectorPage(_Answer):
+    """A page of a search."""
+
+    items: tuple[VectorSummary, ...]
+    next_cursor: str | None = None
+
+
+class VersionEntry(_Answer):
+    """One version in a vector's list."""
+
+    version: str
+    digest: str
+    yanked: Yank | None = None
+
+
+class VectorDetail(VectorSummary):
+    """A vector and all its versions."""
+
+    versions: tuple[VersionEntry, ...]
+    """Newest first."""
+
+
+class RemoteFile(_Answer):
+    """One file of a version."""
+
+    path: str
+    digest: str
+    size_bytes: int
+    url: str
+
+
+class ResolvedVersion(_Answer):
+    """One published version."""
+
+    namespace: str
+    name: str
+    version: str
+    digest: str
+    size_bytes: int
+    yanked: Yank | None = None
+    files: tuple[RemoteFile, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """`namespace/name@version`."""
+        return f"{self.namespace}/{self.name}@{self.version}"
+
+
+class Match(_Answer):
+    """A vector's best version for a model, and how it compares."""
+
+    namespace: str
+    name: str
+    version: str
+    digest: str
+    base_model: BaseModelRef
+    level: Level
+    reasons: tuple[Reason, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """`namespace/name@version`."""
+        return f"{self.namespace}/{self.name}@{self.version}"
+
+
+class CompatibilityAnswer(_Answer):
+    """What fits a model, and what comes nearest of what does not."""
+
+    architecture: ArchitectureSummary | None = None
+    """The model's family; None when its architecture is not known."""
+    reasons: tuple[Reason, ...] = ()
+    """Why the architecture is not known."""
+    fits: tuple[Match, ...] = ()
+    others: tuple[Match, ...] = ()
+
+
+class UploadBlob(_Answer):
+    """A blob of an upload and where to send it."""
+
+    digest: str
+    size_bytes: int
+    state: Literal["missing", "present"]
+    url: str
+
+
+class Upload(_Answer):
+    """A version on its way in."""
+
+    id: str
+    digest: str
+    state: Literal["open", "published"]
+    blobs: tuple[UploadBlob, ...] = ()

@@ -1,0 +1,340 @@
+"""`Registry`: search, ask what fits, resolve, pull and publish safety vectors.
+
+What comes from a registry is proved before it is visible; what refuses or fails raises
+an exception of `safegene.errors` and nothing else. Importing this loads no torch.
+"""
+
+import weakref
+from pathlib import Path
+from typing import Any, Self
+
+from safegene.artifact.compatibility import Level, require
+from safegene.artifact.digest import Digest
+from safegene.artifact.lineage import load_sketch
+from safegene.artifact.manifest import LINEAGE_NAME, Manifest
+from safegene.artifact.reference import (
+    Reference,
+    VectorName,
+    best_version,
+    parse_reference,
+)
+from safegene.errors import InvalidReferenceError, NotFoundError, RegistryError
+from safegene_client.answers import (
+    CompatibilityAnswer,
+    Match,
+    ResolvedVersion,
+    VectorDetail,
+    VectorPage,
+    VectorSummary,
+)
+from safegene_client.cache import Cache
+from safegene_client.fetching import Fetcher, vector_path, version_path
+from safegene_client.publishing import publish_directory
+from safegene_client.pulled import PulledVector
+from safegene_client.session import Session, json_body
+from safegene_client.settings import Settings
+from safegene_client.targets import TargetModel, describe_model
+from safegene_client.transfer import Progress
+
+PAGE_SIZE = 200
+
+
+class Registry:
+    """A registry and the cache on this machine.
+
+    Args:
+        url: its address; None takes `SAFEGENE_URL`, else this machine's port 8080.
+        token: for publishing; None takes `SAFEGENE_TOKEN`.
+        cache: where verified bytes go; None takes `SAFEGENE_CACHE`, else the user's
+            cache directory.
+        timeout: seconds without a byte after which an answer counts as lost.
+
+    Raises:
+        UsageError: a setting makes no sense.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        cache: str | Path | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        self.settings = Settings.read(
+            url=url, token=token, cache=cache, timeout=timeout
+        )
+        self._session = Session(
+            self.settings.url,
+            token=self.settings.token,
+            timeout=self.settings.timeout,
+        )
+        self._cache = Cache(self.settings.cache)
+        self._fetcher = Fetcher(self._session, self._cache)
+        # Five lines of Python need no with statement to leave no socket open.
+        self._finalizer = weakref.finalize(self, self._session.close)
+
+    @property
+    def url(self) -> str:
+        """The registry's address."""
+        return self.settings.url
+
+    def close(self) -> None:
+        """Close all connections; also done when the object is forgotten."""
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def search(
+        self,
+        query: str = "",
+        *,
+        namespace: str | None = None,
+        fingerprint: str | None = None,
+        base_model: str | None = None,
+        limit: int = 50,
+    ) -> list[VectorSummary]:
+        """Vectors by name; all filters must hold.
+
+        Raises:
+            RegistryError: the registry refused or could not be reached.
+        """
+        filters = {
+            "query": query,
+            "namespace": namespace,
+            "fingerprint": fingerprint,
+            "base_model": base_model,
+        }
+        params = {key: value for key, value in filters.items() if value}
+        found: list[VectorSummary] = []
+        while len(found) < limit:
+            params["limit"] = str(min(PAGE_SIZE, limit - len(found)))
+            page = self._session.ask(VectorPage, "GET", "/v1/vectors", params=params)
+            found.extend(page.items)
+            if page.next_cursor is None or not page.items:
+                break
+            params["cursor"] = page.next_cursor
+        return found[:limit]
+
+    def describe(self, vector: str | VectorName) -> VectorDetail:
+        """A vector and all its versions, newest first.
+
+        Raises:
+            NotFoundError: there is none of this name.
+        """
+        name = VectorName.parse(vector) if isinstance(vector, str) else vector
+        return self._session.ask(VectorDetail, "GET", vector_path(name))
+
+    def resolve(self, ref: str | Reference) -> ResolvedVersion:
+        """The version a reference means.
+
+        Raises:
+            InvalidReferenceError: the reference is not well formed.
+            NotFoundError: there is no such vector or version.
+            RegistryError: the registry refused, answered something else than it was
+                asked, or could not be reached.
+        """
+        reference = parse_reference(ref) if isinstance(ref, str) else ref
+        try:
+            resolved = self._resolve(reference)
+        except NotFoundError as error:
+            message = (
+                f"{error.detail}; asked for {reference}, `safegene inspect"
+                f" {reference.vector}` and `safegene search` list what there is"
+            )
+            raise NotFoundError(
+                message,
+                status=error.status,
+                problem_type=error.problem_type,
+                request_id=error.request_id,
+            ) from None
+        self._check_answer(reference, resolved)
+        return resolved
+
+    def manifest(self, ref: str | Reference | ResolvedVersion) -> Manifest:
+        """The manifest a reference means, verified; its files are not fetched.
+
+        Raises:
+            ArtifactError: the registry sent another manifest than it named.
+            RegistryError: as for `resolve`.
+        """
+        resolved = ref if isinstance(ref, ResolvedVersion) else self.resolve(ref)
+        return self._fetcher.manifest(resolved)
+
+    def compatible(
+        self,
+        model: Any,
+        *,
+        constraint: str | None = None,
+        namespace: str | None = None,
+        limit: int = 50,
+        check_lineage: bool = True,
+    ) -> CompatibilityAnswer:
+        """Ask which vectors fit a model.
+
+        The registry compares structures; where the model's weights are at hand their
+        lineage is compared here, which fetches a few kilobytes a match.
+
+        Args:
+            model: directory, parsed config, or loaded model.
+            constraint: only versions in this range, such as `~=1.2`.
+            namespace: only vectors of this namespace.
+            limit: at most so many matches.
+            check_lineage: compare weights as well, where there are any.
+
+        Raises:
+            UsageError: that is no model.
+            RegistryError: the registry refused or could not be reached.
+        """
+        target = describe_model(model)
+        question = {
+            "config": dict(target.config),
+            "constraint": constraint,
+            "namespace": namespace,
+            "limit": limit,
+        }
+        answer = self._session.ask(
+            CompatibilityAnswer,
+            "POST",
+            "/v1/compatibility",
+            body=json_body(question),
+        )
+        if not check_lineage:
+            return answer
+        judged = [self._with_lineage(match, target) for match in answer.fits]
+        fits = [match for match in judged if match.level is not Level.INCOMPATIBLE]
+        strangers = [match for match in judged if match.level is Level.INCOMPATIBLE]
+        return answer.model_copy(
+            update={"fits": tuple(fits), "others": (*strangers, *answer.others)}
+        )
+
+    def pull(
+        self,
+        ref: str | Reference,
+        model: Any = None,
+        *,
+        progress: Progress | None = None,
+    ) -> PulledVector:
+        """Bring a version onto this machine, verified.
+
+        Args:
+            ref: such as `acme/guard@~=1.0`.
+            model: what it is for; a vector that does not fit is refused before its
+                files are fetched.
+            progress: called with bytes done and bytes in all.
+
+        Raises:
+            CompatibilityError: the vector does not fit the model.
+            ArtifactError: other bytes came than were promised; nothing is kept.
+            RegistryError: the registry refused or could not be reached.
+            LocalStorageError: the disk is full or not writable; nothing is left.
+        """
+        reference = parse_reference(ref) if isinstance(ref, str) else ref
+        target = None if model is None else describe_model(model)
+        # A digest says everything: what is here under it needs no registry.
+        if reference.digest is not None:
+            path = self._cache.version(reference.vector, reference.digest)
+            if path is not None:
+                return self._fitting(PulledVector.open(path), target)
+        resolved = self.resolve(reference)
+        path = self._cache.version(reference.vector, Digest.parse(resolved.digest))
+        if path is not None:
+            return self._fitting(PulledVector.open(path), target)
+        manifest = self._fetcher.manifest(resolved)
+        if target is not None:
+            self._refuse_misfit(manifest, target)
+        path = self._fetcher.version(manifest, progress=progress)
+        return PulledVector(manifest, path)
+
+    def publish(
+        self, directory: str | Path, *, progress: Progress | None = None
+    ) -> ResolvedVersion:
+        """Publish a version's directory; publishing the same again is a success.
+
+        Raises:
+            ArtifactError: the directory is not a whole and consistent version.
+            AlreadyExistsError: another manifest is published under this version.
+            AuthenticationError: no good token.
+            RegistryError: the registry refused or could not be reached.
+        """
+        return publish_directory(self._session, Path(directory), progress=progress)
+
+    def _resolve(self, reference: Reference) -> ResolvedVersion:
+        if reference.version is not None:
+            path = version_path(reference.vector, reference.version)
+            return self._session.ask(ResolvedVersion, "GET", path)
+        picks = {
+            "constraint": reference.constraint,
+            "alias": reference.alias,
+            "digest": None if reference.digest is None else str(reference.digest),
+        }
+        return self._session.ask(
+            ResolvedVersion,
+            "GET",
+            f"{vector_path(reference.vector)}/resolve",
+            params={key: value for key, value in picks.items() if value},
+        )
+
+    def _check_answer(self, reference: Reference, resolved: ResolvedVersion) -> None:
+        """Believe an answer only as far as it answers the question."""
+        try:
+            digest = Digest.parse(resolved.digest)
+            matches = (
+                f"{resolved.namespace}/{resolved.name}" == str(reference.vector)
+                and reference.version in (None, resolved.version)
+                and reference.digest in (None, digest)
+                and best_version([resolved.version], reference.constraint) is not None
+            )
+        except (InvalidReferenceError, ValueError):
+            matches = False
+        if not matches:
+            message = (
+                f"the registry at {self.url} was asked for {reference} and answered"
+                f" {resolved.identity} ({resolved.digest}); nothing was fetched"
+            )
+            raise RegistryError(message)
+
+    def _with_lineage(self, match: Match, target: TargetModel) -> Match:
+        reference = parse_reference(f"{match.namespace}/{match.name}@{match.digest}")
+        manifest = self._fetcher.manifest(self.resolve(reference))
+        if target.read_sketch(manifest.architecture) is None:
+            return match
+        path = self._fetcher.file(manifest, LINEAGE_NAME)
+        sketch = load_sketch(path, manifest.architecture)
+        verdict = target.verdict(manifest.architecture, sketch)
+        return match.model_copy(
+            update={
+                "level": verdict.level,
+                "reasons": verdict.reasons,
+                "notes": verdict.notes,
+            }
+        )
+
+    def _refuse_misfit(self, manifest: Manifest, target: TargetModel) -> None:
+        """Refuse by structure first, then by lineage, before the tensors are fetched.
+
+        A model known by its config alone is let through: applying checks again.
+        """
+        verdict = target.verdict(manifest.architecture, None)
+        if verdict.level is not Level.INCOMPATIBLE:
+            path = self._fetcher.file(manifest, LINEAGE_NAME)
+            sketch = load_sketch(path, manifest.architecture)
+            verdict = target.verdict(manifest.architecture, sketch)
+        if verdict.level is Level.INCOMPATIBLE:
+            require(verdict)
+
+    def _fitting(
+        self, pulled: PulledVector, target: TargetModel | None
+    ) -> PulledVector:
+        if target is not None:
+            sketch = load_sketch(
+                pulled.path / LINEAGE_NAME, pulled.manifest.architecture
+            )
+            verdict = target.verdict(pulled.manifest.architecture, sketch)
+            if verdict.level is Level.INCOMPATIBLE:
+                require(verdict)
+        return pulled

@@ -1,0 +1,162 @@
+"""Turns a registry's refusal into an exception of `safegene.errors`.
+
+The slug at the end of an RFC 9457 problem's `type` decides; where there is none (a
+proxy answered), the status does. What a server says is cleaned before people see it.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from safegene.errors import (
+    AlreadyExistsError,
+    AuthenticationError,
+    ForbiddenError,
+    GoneError,
+    NotFoundError,
+    PreconditionFailedError,
+    RegistryError,
+    RejectedError,
+    TransportError,
+)
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+MAX_DETAIL_CHARACTERS = 500
+MAX_ERRORS_SPELLED = 5
+
+BY_SLUG: dict[str, type[RegistryError]] = {
+    "alias-changed": PreconditionFailedError,
+    "authentication-required": AuthenticationError,
+    "blob-missing": RejectedError,
+    "digest-mismatch": RejectedError,
+    "forbidden": ForbiddenError,
+    "internal-error": RegistryError,
+    "invalid-request": RejectedError,
+    "manifest-invalid": RejectedError,
+    "method-not-allowed": RejectedError,
+    "not-found": NotFoundError,
+    "payload-too-large": RejectedError,
+    "range-not-satisfiable": RejectedError,
+    "rate-limited": TransportError,
+    "request-timeout": TransportError,
+    "storage-unavailable": TransportError,
+    "unsupported-media-type": RejectedError,
+    "version-exists": AlreadyExistsError,
+    "version-purged": GoneError,
+}
+"""Exception of every problem type that registries know."""
+
+BY_STATUS: dict[int, type[RegistryError]] = {
+    401: AuthenticationError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    408: TransportError,
+    410: GoneError,
+    412: PreconditionFailedError,
+    429: TransportError,
+    502: TransportError,
+    503: TransportError,
+    504: TransportError,
+}
+"""Exception of a status that came without a known problem type."""
+
+ADVICE: dict[type[RegistryError], str] = {
+    AlreadyExistsError: "versions never change: publish under a new one",
+    AuthenticationError: (
+        "set SAFEGENE_TOKEN to a token of this registry (an operator makes one with"
+        " `safegene-registry token create`)"
+    ),
+    ForbiddenError: "ask the registry's operator for a token with this scope",
+    GoneError: "choose another version",
+    TransportError: "try again later",
+}
+"""What to do, said after the registry's own sentence."""
+
+
+def error_from_response(
+    status: int, headers: Mapping[str, str], body: bytes, *, url: str
+) -> RegistryError:
+    """Say what a refusal means.
+
+    Args:
+        status: of the answer, 400 or above (or a redirect that leads nowhere).
+        headers: of the answer, names in lower case or case-insensitive.
+        body: of the answer, as much as was read.
+        url: the registry's address, for the sentence.
+    """
+    problem = _problem(headers, body)
+    slug = plain_text(str(problem.get("type", "")).rstrip("/").rpartition("/")[2])
+    kind = BY_SLUG.get(slug) or BY_STATUS.get(status) or _by_class(status)
+    request_id = problem.get("request_id") or headers.get("x-request-id")
+    facts: dict[str, Any] = {
+        "status": status,
+        "problem_type": slug or None,
+        "request_id": plain_text(str(request_id)) if request_id else None,
+    }
+    if kind is TransportError:
+        facts["retry_after"] = _seconds(headers.get("retry-after"))
+    said = problem.get("detail") or problem.get("title") or _reason(status)
+    sentence = (
+        f"{plain_text(str(said)).rstrip('.')}{_spelled_errors(problem)}"
+        f" (the registry at {url} answered {status})"
+    )
+    advice = ADVICE.get(kind)
+    if kind is RegistryError and facts["request_id"]:
+        advice = f"tell its operator the request id {facts['request_id']}"
+    return kind(f"{sentence}; {advice}" if advice else sentence, **facts)
+
+
+def plain_text(text: str) -> str:
+    """Make foreign text safe for a terminal: one line, no control marks, capped."""
+    spaced = " ".join(text.split())
+    clean = "".join(mark if mark.isprintable() else "?" for mark in spaced)
+    if len(clean) <= MAX_DETAIL_CHARACTERS:
+        return clean
+    return clean[:MAX_DETAIL_CHARACTERS] + "…"
+
+
+def _problem(headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != PROBLEM_MEDIA_TYPE:
+        return {}
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _by_class(status: int) -> type[RegistryError]:
+    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return RejectedError
+    return RegistryError
+
+
+def _reason(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "an unknown status"
+
+
+def _spelled_errors(problem: Mapping[str, Any]) -> str:
+    errors = problem.get("errors")
+    if not isinstance(errors, list):
+        return ""
+    spelled = [
+        f"{entry.get('pointer', '')}: {entry.get('detail', '')}"
+        for entry in errors[:MAX_ERRORS_SPELLED]
+        if isinstance(entry, dict)
+    ]
+    return f" [{plain_text('; '.join(spelled))}]" if spelled else ""
+
+
+def _seconds(header: str | None) -> float | None:
+    """Retry-After in seconds; its other form, a date, is not worth a clock's trust."""
+    try:
+        seconds = float(header) if header is not None else math.nan
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < math.inf else None

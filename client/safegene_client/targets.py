@@ -1,0 +1,163 @@
+"""What is known of a model that a caller names, and whether a vector fits it.
+
+A model is given as a directory, as a parsed config, or loaded (transformers, PEFT). Its
+lineage is read from the weights where there are any, never from the whole of them.
+Importing this module loads no torch.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safegene.artifact.architecture import Architecture
+from safegene.artifact.compatibility import Level, Verdict, compare
+from safegene.artifact.lineage import (
+    INDEX_NAME,
+    WEIGHTS_NAME,
+    compare_sketches,
+    read_sketch,
+    sketch_from_checkpoint_dir,
+    sketch_positions,
+)
+from safegene.errors import InvalidDataError, UsageError
+
+CONFIG_NAME = "config.json"
+ADAPTER_CONFIG_NAME = "adapter_config.json"
+
+SketchReader = Callable[[Architecture], Sequence[float] | None]
+"""Reads a model's lineage sketch; None where its weights cannot be compared."""
+
+
+@dataclass(frozen=True)
+class TargetModel:
+    """A model's structure and a way to its weights."""
+
+    config: Mapping[str, Any]
+    """As in `config.json`."""
+    read_sketch: SketchReader
+
+    def verdict(
+        self, architecture: Architecture, sketch: Sequence[float] | None
+    ) -> Verdict:
+        """Judge whether a vector fits; never raises on bad news.
+
+        Args:
+            architecture: of the vector's base model.
+            sketch: the vector's lineage sketch; None judges the structure alone.
+
+        Raises:
+            TensorFileError: the model's weight files are damaged.
+        """
+        verdict = compare(architecture, self.config)
+        if verdict.level is Level.INCOMPATIBLE or sketch is None:
+            return verdict
+        own = self.read_sketch(architecture)
+        if own is None:
+            return verdict
+        return compare(architecture, self.config, compare_sketches(sketch, own))
+
+
+def describe_model(model: Any) -> TargetModel:
+    """Take a directory, a config or a loaded model for what it is.
+
+    Args:
+        model: path of a directory with `config.json` (or of such a file), a parsed
+            config, or a loaded transformers or PEFT model.
+
+    Raises:
+        UsageError: it is none of these.
+        InvalidDataError: its `config.json` cannot be read.
+    """
+    if isinstance(model, str | Path):
+        return _from_path(Path(model).expanduser())
+    if isinstance(model, Mapping):
+        return TargetModel(dict(model), _no_weights)
+    if is_loaded(model):
+        return TargetModel(
+            model.config.to_dict(), lambda family: _loaded_sketch(model, family)
+        )
+    message = (
+        "expected a model's directory, its parsed config.json or a loaded model, got"
+        f" {type(model).__name__}"
+    )
+    raise UsageError(message)
+
+
+def is_loaded(model: Any) -> bool:
+    """Whether it is a loaded transformers or PEFT model."""
+    return hasattr(model, "named_modules") and hasattr(
+        getattr(model, "config", None), "to_dict"
+    )
+
+
+def _from_path(path: Path) -> TargetModel:
+    if path.is_file():
+        return TargetModel(_read_config(path), _no_weights)
+    if (path / CONFIG_NAME).is_file():
+        return TargetModel(
+            _read_config(path / CONFIG_NAME),
+            lambda family: _stored_sketch(path, family),
+        )
+    if (path / ADAPTER_CONFIG_NAME).is_file():
+        message = (
+            f"{path} is a PEFT adapter, not a model: name the directory of the model it"
+            " was made for"
+        )
+        raise UsageError(message)
+    message = (
+        f"no model at {path}: expected a directory with {CONFIG_NAME}, as"
+        " save_pretrained writes it"
+    )
+    raise UsageError(message)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        message = f"{path}: expected a model's config as JSON: {error}"
+        raise InvalidDataError(message) from None
+    if not isinstance(config, dict):
+        message = f"{path}: expected an object, got {type(config).__name__}"
+        raise InvalidDataError(message)
+    return config
+
+
+def _no_weights(_: Architecture) -> None:
+    """Only a config is known."""
+
+
+def _stored_sketch(
+    directory: Path, architecture: Architecture
+) -> Sequence[float] | None:
+    if not any((directory / name).is_file() for name in (WEIGHTS_NAME, INDEX_NAME)):
+        return None
+    return sketch_from_checkpoint_dir(directory, architecture)
+
+
+def _loaded_sketch(model: Any, architecture: Architecture) -> Sequence[float] | None:
+    """The sketch of a loaded model; None for quantised or absent weights."""
+    from safegene.vectors.targets import base_layer, plain_path
+
+    modules = {plain_path(name): module for name, module in model.named_modules()}
+    weights: dict[str, Any] = {}
+    for run in sketch_positions(architecture):
+        module, shape = modules.get(run.module), architecture.module(run.module)
+        if module is None or shape is None:
+            return None
+        weight = getattr(base_layer(module), "weight", None)
+        if weight is None or weight.is_meta:
+            return None
+        expected = (shape.out_features, shape.in_features)
+        if not weight.is_floating_point() or tuple(weight.shape) != expected:
+            return None
+        weights[f"{run.module}.weight"] = weight
+
+    def read(name: str, offset: int, count: int) -> list[float]:
+        flat = weights[name].detach().flatten()[offset : offset + count]
+        values: list[float] = flat.float().cpu().tolist()
+        return values
+
+    return read_sketch(sketch_positions(architecture), read)
