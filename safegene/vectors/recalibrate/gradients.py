@@ -19,15 +19,6 @@ from safegene.vectors.recalibrate.openings import Openings
 
 
 @dataclass(frozen=True)
-class Slope:
-    """The objective's first and second derivatives by the coefficients."""
-
-    gradient_S: Tensor
-    curvature_SS: Tensor
-    """Gauss-Newton: positive semidefinite."""
-
-
-@dataclass(frozen=True)
 class ScoredPrompts:
     """Prompts that are scored, by group, and what counts as a refusal."""
 
@@ -66,8 +57,10 @@ class ScoredPrompts:
             margin_N[batch.indices] = value_N.detach().double().cpu()
         return margin_N, gradient_SN
 
-    def slope(self, runner: Runner, objective: Objective, point_S: Tensor) -> Slope:
-        """Derivatives of the objective over these prompts."""
+    def derivatives(
+        self, runner: Runner, objective: Objective, point_S: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Gradient [S] and Gauss-Newton curvature [S, S] of the objective."""
         gradient_S = torch.zeros(runner.size, dtype=torch.float64)
         curvature_SS = torch.zeros((runner.size, runner.size), dtype=torch.float64)
         for group, prompts in self.prompts.items():
@@ -78,4 +71,4 @@ class ScoredPrompts:
             share = objective.weight(group) / len(prompts)
             gradient_S += share * (moves_SN @ losses.slope_N)
             curvature_SS += share * ((moves_SN * losses.curvature_N) @ moves_SN.T)
-        return Slope(gradient_S, curvature_SS)
+        return gradient_S, curvature_SS

@@ -102,13 +102,27 @@ class Behavior:
 
         Not a number where the model breaks down; no budget allows that.
         """
-        total = 0.0
-        for indices, logits_NKV in self._runner.run(self._token_rows, point_S):
-            for at, index in enumerate(indices):
-                reference_KV = self._reference[index].to(logits_NKV.device)
-                own_KV = logits_NKV[at, -len(reference_KV) :].float()
-                total += self._rows[index].weight * _kl_sum(reference_KV, own_KV)
-        return total
+        return sum(
+            float(self._row_kls(indices, logits_NKV).sum())
+            for indices, logits_NKV in self._runner.run(self._token_rows, point_S)
+        )
+
+    def gradient(self, point_S: Tensor) -> Tensor:
+        """Gradient of the real KL by the coefficients, [S], float64."""
+        gradient_S = torch.zeros(self._runner.size, dtype=torch.float64)
+        for batch in self._runner.run_live(self._token_rows, point_S):
+            kl_N = self._row_kls(batch.indices, batch.logits_NKV)
+            gradient_S += self._runner.per_row_gradients(batch, kl_N).sum(dim=1)
+        return gradient_S
+
+    def _row_kls(self, indices: Sequence[int], logits_NKV: Tensor) -> Tensor:
+        """Each row's part of the KL, [N], differentiable."""
+        parts = []
+        for at, index in enumerate(indices):
+            reference_KV = self._reference[index].to(logits_NKV.device)
+            own_KV = logits_NKV[at, -len(reference_KV) :].float()
+            parts.append(self._rows[index].weight * _kl_sum(reference_KV, own_KV))
+        return torch.stack(parts)
 
     def _remember(self, indices: Sequence[int], log_p_NKV: Tensor) -> None:
         for at, index in enumerate(indices):
@@ -158,8 +172,8 @@ class Behavior:
         return fisher_SS / draws
 
 
-def _kl_sum(reference_KV: Tensor, own_logits_KV: Tensor) -> float:
+def _kl_sum(reference_KV: Tensor, own_logits_KV: Tensor) -> Tensor:
     """Σ over tokens of KL(reference ‖ own), in nats."""
     log_p_KV = torch.log_softmax(reference_KV.float(), dim=-1)
     log_q_KV = torch.log_softmax(own_logits_KV, dim=-1).clamp(min=LOWEST)
-    return float((log_p_KV.exp() * (log_p_KV - log_q_KV)).sum())
+    return (log_p_KV.exp() * (log_p_KV - log_q_KV)).sum()

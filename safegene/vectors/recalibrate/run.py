@@ -18,7 +18,6 @@ from safegene.artifact.compatibility import compare, require
 from safegene.errors import UsageError
 from safegene.vectors.attach import attach
 from safegene.vectors.recalibrate.forward import Runner, steady
-from safegene.vectors.recalibrate.gradients import Slope
 from safegene.vectors.recalibrate.kl import Behavior
 from safegene.vectors.recalibrate.objective import Group, Objective, bootstrap_gain
 from safegene.vectors.recalibrate.report import Findings, write_calibration
@@ -33,6 +32,7 @@ from safegene.vectors.recalibrate.search import (
     Point,
     Score,
     SearchSettings,
+    Slope,
     best_uniform,
     improve,
 )
@@ -60,15 +60,15 @@ class Target:
         self._samples = samples
         self._objective = objective
         self._behavior = Behavior(runner, samples.behavior)
-        self.fisher_SS = torch.zeros(0)
-        """F at coefficients 0, ridge added; empty until `record`."""
+        self.fisher = torch.zeros(0)
+        """F at coefficients 0, [S, S], ridge added; empty until `record`."""
 
     def record(
         self, *, seed: int, draws: int, progress: Callable[[int, int], None]
     ) -> None:
         """Remember the target's own behavior; first of all calls."""
         fisher_SS = self._behavior.record(seed=seed, draws=draws, progress=progress)
-        self.fisher_SS = ridged(fisher_SS)
+        self.fisher = ridged(fisher_SS)
 
     def kl(self, point_S: Tensor) -> float:
         """The real KL."""
@@ -88,8 +88,17 @@ class Target:
         )
 
     def slope(self, point_S: Tensor) -> Slope:
-        """The objective's derivatives over the prompts for fitting."""
-        return self._samples.fit.slope(self._runner, self._objective, point_S)
+        """Derivatives of the objective over the prompts for fitting, and of the KL."""
+        gradient_S, curvature_SS = self._samples.fit.derivatives(
+            self._runner, self._objective, point_S
+        )
+        # Exactly 0 without the vector, and not worth a pass to see it.
+        kl_gradient_S = (
+            self._behavior.gradient(point_S)
+            if point_S.any()
+            else torch.zeros_like(gradient_S)
+        )
+        return Slope(gradient_S, curvature_SS, kl_gradient_S)
 
 
 def recalibrate_coefficients(

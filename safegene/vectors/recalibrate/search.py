@@ -17,9 +17,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from safegene.vectors.recalibrate.gradients import Slope
 from safegene.vectors.recalibrate.objective import Group
-from safegene.vectors.recalibrate.solver import Box, Model, best_point, quadratic_kl
+from safegene.vectors.recalibrate.solver import Box, Model, best_point, half_form
 
 DECIMALS = 4
 """Coefficients are rounded before they are measured, so what is measured is exactly
@@ -47,20 +46,32 @@ class Point:
     predicted_kl: float
 
 
+@dataclass(frozen=True)
+class Slope:
+    """Derivatives by the coefficients."""
+
+    gradient_S: Tensor
+    """Of the objective, over the prompts for fitting."""
+    curvature_SS: Tensor
+    """Of the objective, Gauss-Newton: positive semidefinite."""
+    kl_gradient_S: Tensor
+    """Of the real KL; 0 at coefficients 0, where the KL is lowest."""
+
+
 class Problem(Protocol):
     """What the search asks of a target."""
 
-    fisher_SS: Tensor
-    """F at coefficients 0, positive definite."""
+    fisher: Tensor
+    """F at coefficients 0, [S, S], positive definite."""
 
-    def kl(self, point_S: Tensor) -> float:
+    def kl(self, point_S: Tensor, /) -> float:
         """The real KL."""
 
-    def score(self, point_S: Tensor) -> Score:
+    def score(self, point_S: Tensor, /) -> Score:
         """The real objective."""
 
-    def slope(self, point_S: Tensor) -> Slope:
-        """The objective's derivatives, over the prompts for fitting."""
+    def slope(self, point_S: Tensor, /) -> Slope:
+        """Derivatives of objective and KL."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,9 @@ class SearchSettings:
     """Levenberg-Marquardt damping at the start, in units of the curvature's mean."""
     budget_aim: float = 0.97
     """Share of the budget a step aims at; the rest absorbs the model's error."""
+    kl_price: float = 0.01
+    """Share of the objective that spending the whole budget has to win; steps leave KL
+    unspent that would buy less."""
     least_decrease: float = 1e-4
     """A predicted fall of the objective that is not worth another measurement."""
 
@@ -119,7 +133,7 @@ def best_uniform(
         The best measured point, `start` itself if no coefficient helps.
     """
     ones_S = torch.ones(len(start.coefficients_S), dtype=torch.float64)
-    unit_kl = quadratic_kl(problem.fisher_SS, ones_S)
+    unit_kl = half_form(problem.fisher, ones_S)
     most = len(settings.fractions) + 2
     top, kls = _largest_uniform(problem, unit_kl, budget, highest, settings)
     points = {0.0: start}
@@ -152,7 +166,7 @@ def _largest_uniform(
     settings: SearchSettings,
 ) -> tuple[float, dict[float, float]]:
     """The largest coefficient found within the budget, and every KL measured."""
-    ones_S = torch.ones(len(problem.fisher_SS), dtype=torch.float64)
+    ones_S = torch.ones(len(problem.fisher), dtype=torch.float64)
     guess = highest
     if unit_kl > 0:
         guess = min(highest, (settings.budget_aim * budget / unit_kl) ** 0.5)
@@ -224,7 +238,7 @@ def improve(
     """
     point, slope = start, problem.slope(start.coefficients_S)
     radius, damping, slopes = settings.radius, settings.damping, 1
-    scale = _kl_scale(problem, point.coefficients_S, point.kl)
+    scale = _first_scale(problem, point)
     for trial in range(settings.trials):
         report(trial, settings.trials)
         model = _model(problem, point, slope, scale, damping)
@@ -232,6 +246,7 @@ def improve(
             model,
             box.around(point.coefficients_S, radius),
             kl_limit=settings.budget_aim * budget,
+            kl_price=settings.kl_price * point.score.total / budget,
         )
         next_S = box.clip(torch.round(aim_S, decimals=DECIMALS))
         expected = model.decrease(next_S)
@@ -239,8 +254,7 @@ def improve(
             break
         kl = problem.kl(next_S)
         if not kl <= budget:
-            scale = max(scale * 1.1, _kl_scale(problem, next_S, kl))
-            radius *= 0.7
+            scale, radius = _dearer_scale(model, next_S, kl, scale), radius * 0.7
             continue
         score = problem.score(next_S)
         gained = point.score.total - score.total
@@ -249,7 +263,7 @@ def improve(
             if slopes == settings.slopes:
                 break
             slope, slopes = problem.slope(next_S), slopes + 1
-            scale = _kl_scale(problem, next_S, kl)
+            scale = _first_scale(problem, point)
             radius *= 1.5 if gained > expected / 2 else 0.7
             damping *= 0.3 if gained > expected / 2 else 1.0
         else:
@@ -260,19 +274,27 @@ def improve(
     return point
 
 
-def _kl_scale(problem: Problem, point_S: Tensor, kl: float) -> float:
-    """What F is multiplied by so that the quadratic gives the KL that was measured."""
-    predicted = quadratic_kl(problem.fisher_SS, point_S)
-    if predicted <= 0 or not 0 < kl < float("inf"):
-        return 1.0 if kl <= 0 or predicted <= 0 else 10.0
-    return kl / predicted
+def _first_scale(problem: Problem, point: Point) -> float:
+    """What F is multiplied by: measured KL over the one F gives, as far as known."""
+    expected = half_form(problem.fisher, point.coefficients_S)
+    return max(0.5, point.kl / expected) if expected > 0 else 1.0
+
+
+def _dearer_scale(model: Model, point_S: Tensor, kl: float, scale: float) -> float:
+    """A scale of F with which the model gives the KL that was measured at a point."""
+    if not kl < float("inf"):
+        return 10 * scale
+    move_S = point_S - model.center_S
+    curved = half_form(model.metric_SS, move_S)
+    missing = kl - model.center_kl - float(model.kl_gradient_S @ move_S)
+    return scale * max(1.1, min(10.0, missing / curved) if curved > 0 else 1.1)
 
 
 def _model(
     problem: Problem, point: Point, slope: Slope, scale: float, damping: float
 ) -> Model:
     """The local model: damped in the metric of F, so that damping is natural, too."""
-    metric_SS = scale * problem.fisher_SS
+    metric_SS = scale * problem.fisher
     mean_curvature = float(slope.curvature_SS.diagonal().mean())
     mean_metric = float(metric_SS.diagonal().mean())
     ratio = mean_curvature / mean_metric if mean_metric > 0 else 0.0
@@ -280,5 +302,7 @@ def _model(
         center_S=point.coefficients_S,
         gradient_S=slope.gradient_S,
         curvature_SS=slope.curvature_SS + damping * ratio * metric_SS,
+        center_kl=point.kl,
+        kl_gradient_S=slope.kl_gradient_S,
         metric_SS=metric_SS,
     )

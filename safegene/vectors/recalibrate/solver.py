@@ -43,33 +43,35 @@ class Box:
 
 @dataclass(frozen=True)
 class Model:
-    """What is believed of objective and KL around the current coefficients.
+    """What is believed of objective and KL around the current coefficients, `d` away.
 
-    The objective is `g·d + ½ dᵀHd` for a move `d` away from the center; the KL is
-    `½ aᵀFa` at the coefficients `a`, not at the move.
+    The objective changes by `g·d + ½ dᵀHd`, the KL by `k·d + ½ dᵀFd`.
     """
 
     center_S: Tensor
     gradient_S: Tensor
     curvature_SS: Tensor
-    """Positive semidefinite; damping included."""
+    """H: positive semidefinite; damping included."""
+    center_kl: float
+    kl_gradient_S: Tensor
     metric_SS: Tensor
-    """F: positive definite, already scaled to the KL realized at the center."""
+    """F: positive definite."""
 
     def decrease(self, point_S: Tensor) -> float:
         """How much the objective is predicted to fall at `point_S`."""
         move_S = point_S - self.center_S
-        change = self.gradient_S @ move_S + move_S @ self.curvature_SS @ move_S / 2
-        return -float(change)
+        return -float(self.gradient_S @ move_S) - half_form(self.curvature_SS, move_S)
 
     def kl(self, point_S: Tensor) -> float:
         """The KL predicted at `point_S`, in nats per token."""
-        return quadratic_kl(self.metric_SS, point_S)
+        move_S = point_S - self.center_S
+        slope = float(self.kl_gradient_S @ move_S)
+        return self.center_kl + slope + half_form(self.metric_SS, move_S)
 
 
-def quadratic_kl(metric_SS: Tensor, point_S: Tensor) -> float:
-    """`½ aᵀFa`."""
-    return float(point_S @ metric_SS @ point_S) / 2
+def half_form(matrix_SS: Tensor, vector_S: Tensor) -> float:
+    """`½ vᵀMv`; with F and coefficients, the KL expected near coefficients 0."""
+    return float(vector_S @ matrix_SS @ vector_S) / 2
 
 
 def ridged(fisher_SS: Tensor) -> Tensor:
@@ -143,7 +145,9 @@ def _backtrack(
     return None
 
 
-def best_point(model: Model, box: Box, *, kl_limit: float) -> Tensor:
+def best_point(
+    model: Model, box: Box, *, kl_limit: float, kl_price: float = 0.0
+) -> Tensor:
     """Minimize the model of the objective in a box, at a KL of at most `kl_limit`.
 
     The budget enters through its multiplier, found by bisection: every value of it
@@ -153,24 +157,27 @@ def best_point(model: Model, box: Box, *, kl_limit: float) -> Tensor:
         model: objective and KL around the center.
         box: where the coefficients may be.
         kl_limit: the most KL by the model; raised to the center's own where that is
-            higher, so that staying is always allowed.
+            higher, so that staying is always allowed. The center is in the box.
+        kl_price: fall of the objective that a nat of KL has to buy, even where the
+            limit would allow it for less.
 
     Returns:
         The coefficients, KL by the model within the limit to rounding.
     """
-    limit = max(kl_limit, model.kl(model.center_S))
+    limit = max(kl_limit, model.center_kl)
 
     def minimizer(multiplier: float, start_S: Tensor) -> Tensor:
         hessian_SS = model.curvature_SS + multiplier * model.metric_SS
-        linear_S = model.gradient_S - model.curvature_SS @ model.center_S
+        slope_S = model.gradient_S + multiplier * model.kl_gradient_S
+        linear_S = slope_S - hessian_SS @ model.center_S
         return minimize_in_box(hessian_SS, linear_S, box, start_S)
 
     # A curvature of low rank alone is no positive definite matrix: never quite zero.
-    least = RIDGE_FLOOR + 1e-9 * _ratio(model)
+    least = max(kl_price, RIDGE_FLOOR + 1e-9 * _ratio(model))
     best_S = minimizer(least, model.center_S)
     if model.kl(best_S) <= limit:
         return best_S
-    low, high = least, max(1.0, _ratio(model))
+    low, high = least, max(1.0, 10 * least, _ratio(model))
     best_S = minimizer(high, model.center_S)
     while model.kl(best_S) > limit and high < 1e18:  # noqa: PLR2004 - near overflow
         low, high = high, high * 10
