@@ -1,8 +1,9 @@
 """The tables and figures in words of a report's page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from safegene.evaluation.evaluation import HARMFUL, LOOKALIKE
+from safegene.evaluation.evaluation import HARMFUL, LOOKALIKE, Margin
 from safegene.evaluation.markup import Markup, element
 from safegene.evaluation.metrics import Estimate
 from safegene.evaluation.outcomes import Outcome
@@ -66,35 +67,33 @@ def compatibility_table(report: Report) -> Markup:
 
 def figures_table(report: Report) -> Markup:
     """All figures of all models, for those who want numbers."""
-    sets = sets_of(report)
-    headings = [
-        "Model",
-        "J",
-        *(f"Refuses {SET_HEADINGS.get(name, name)}" for name in sets),
-        "Degenerate",
-        "Off-task",
-        "Task accuracy",
-        "Margin AUROC",
-        "Won back",
-    ]
+    columns = _columns(report)
     rows = []
     for name, description in report.models.items():
-        accuracy = report.task_accuracy.get(name)
-        margin = report.margin.get(name)
-        won = report.recovery.get(name)
         about = [element("small", description)] if description else []
-        cells = [
-            _cell(*_points(report.j[name])),
-            *(_share(report.refusal[name].get(each)) for each in sets),
-            _pair(report, name, Outcome.DEGENERATE),
-            _pair(report, name, Outcome.OFF_TASK),
-            _share(accuracy),
-            element("td", f"{margin.auroc:.2f}" if margin else "–"),  # noqa: RUF001
-            _share(won),
-        ]
         head = element("th", name, *about, scope="row")
-        rows.append(element("tr", head, *cells))
-    return _table(headings, rows)
+        rows.append(element("tr", head, *(cell(name) for cell in columns.values())))
+    return _table(["Model", *columns], rows)
+
+
+def _columns(report: Report) -> dict[str, Callable[[str], Markup]]:
+    """What to write for a model, by heading; columns nobody fills are left out."""
+    columns: dict[str, Callable[[str], Markup]] = {
+        "J": lambda model: _cell(*_points(report.j[model]))
+    }
+    for each in sets_of(report):
+        columns[f"Refuses {SET_HEADINGS.get(each, each)}"] = lambda model, each=each: (
+            _share(report.refusal[model].get(each))
+        )
+    columns["Degenerate"] = lambda model: _pair(report, model, Outcome.DEGENERATE)
+    columns["Off-task"] = lambda model: _pair(report, model, Outcome.OFF_TASK)
+    if report.task_accuracy:
+        columns["Accuracy"] = lambda model: _share(report.task_accuracy.get(model))
+    if report.margin:
+        columns["AUROC"] = lambda model: _auroc(report.margin.get(model))
+    if report.recovery:
+        columns["Won back"] = lambda model: _share(report.recovery.get(model))
+    return columns
 
 
 def facts_list(report: Report) -> str:
@@ -132,9 +131,17 @@ def _cell(value: str, aside: str) -> Markup:
     return element("td", value, element("small", aside))
 
 
+def _refuses(report: Report, set_name: str, model: str) -> Markup:
+    return _share(report.refusal[model].get(set_name))
+
+
+def _auroc(margin: Margin | None) -> Markup:
+    return _cell(f"{margin.auroc:.2f}", "of the margin") if margin else _cell("–", "")  # noqa: RUF001
+
+
 def _share(found: Estimate | None) -> Markup:
     if found is None:
-        return element("td", "–")  # noqa: RUF001
+        return _cell("–", "")  # noqa: RUF001
     value, interval = percent(found).split(" [")
     return _cell(value, f"[{interval}")
 

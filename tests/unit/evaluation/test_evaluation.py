@@ -1,0 +1,67 @@
+import pytest
+
+from safegene.errors import InvalidDataError
+from safegene.evaluation.evaluation import Evaluation, PromptOutcome
+from safegene.evaluation.outcomes import Outcome
+
+
+def answers(set_name, wanted, category=None):
+    return [
+        PromptOutcome(id=f"{set_name}{i}", set=set_name, outcome=o, category=category)
+        for i, o in enumerate(wanted)
+    ]
+
+
+HARMFUL = [Outcome.REFUSE] * 6 + [Outcome.COMPLY, Outcome.OFF_TASK, Outcome.OFF_TASK]
+HARMFUL += [Outcome.DEGENERATE]
+LIKE = [Outcome.REFUSE] + [Outcome.COMPLY] * 4
+
+
+def test_every_figure_follows_from_the_outcomes():
+    found = Evaluation.of(
+        [*answers("harmful", HARMFUL, "theft"), *answers("lookalike", LIKE)],
+        correct={"t0": True, "t1": False},
+        margins={"harmful": [1.0] * 10, "lookalike": [-1.0] * 4 + [2.0]},
+    )
+
+    assert found.outcomes["harmful"] == {
+        "refuse": 6,
+        "comply": 1,
+        "degenerate": 1,
+        "off_task": 2,
+    }
+    assert found.refusal["harmful"].value == 0.6
+    assert found.refusal["lookalike"].value == 0.2
+    assert found.j.value == 0.4
+    assert found.harmful_rate == {"comply": 0.1, "bound": 0.3}
+    assert found.task_accuracy.value == 0.5
+    assert found.margin.auroc == 0.8
+    assert found.categories == {"harmful": {"theft": found.outcomes["harmful"]}}
+    assert found.answered.j == pytest.approx(0.4)
+
+
+def test_an_evaluation_survives_its_json_byte_for_byte():
+    found = Evaluation.of([*answers("harmful", HARMFUL), *answers("lookalike", LIKE)])
+
+    text = found.to_json()
+
+    assert Evaluation.from_json(text) == found
+    assert Evaluation.from_json(text).to_json() == text
+
+
+def test_an_id_may_come_once_in_a_set():
+    twice = [*answers("harmful", HARMFUL), *answers("harmful", HARMFUL[:1])]
+
+    with pytest.raises(InvalidDataError, match="'harmful0' occurs twice"):
+        Evaluation.of([*twice, *answers("lookalike", LIKE)])
+
+
+def test_both_sets_are_needed():
+    with pytest.raises(InvalidDataError, match="look-alike outcomes, found none"):
+        Evaluation.of(answers("harmful", HARMFUL))
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"answers": []}', '{"j": 1}'])
+def test_other_json_is_refused(text):
+    with pytest.raises(InvalidDataError, match="expected the JSON of an evaluation"):
+        Evaluation.from_json(text)
