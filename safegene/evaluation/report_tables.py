@@ -82,9 +82,8 @@ def _columns(report: Report) -> dict[str, Callable[[str], Markup]]:
         "J": lambda model: _cell(*_points(report.j[model]))
     }
     for each in sets_of(report):
-        columns[f"Refuses {SET_HEADINGS.get(each, each)}"] = lambda model, each=each: (
-            _share(report.refusal[model].get(each))
-        )
+        heading = f"Refuses {SET_HEADINGS.get(each, each)}"
+        columns[heading] = partial(_refuses, report, each)
     columns["Degenerate"] = lambda model: _pair(report, model, Outcome.DEGENERATE)
     columns["Off-task"] = lambda model: _pair(report, model, Outcome.OFF_TASK)
     if report.task_accuracy:

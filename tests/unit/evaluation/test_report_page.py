@@ -20,7 +20,7 @@ NASTY = '<script>alert("1 & 2")</script>'
 VOID = {"meta", "link"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def report():
     return Report.of(
         {
