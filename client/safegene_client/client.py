@@ -4,6 +4,7 @@ What comes from a registry is proved before it is visible; what refuses or fails
 an exception of `safegene.errors` and nothing else. Importing this loads no torch.
 """
 
+import logging
 import weakref
 from pathlib import Path
 from typing import Any, Self
@@ -29,6 +30,7 @@ from safegene_client.answers import (
 )
 from safegene_client.cache import Cache
 from safegene_client.fetching import Fetcher, vector_path, version_path
+from safegene_client.problems import plain_text
 from safegene_client.publishing import publish_directory
 from safegene_client.pulled import PulledVector
 from safegene_client.session import Session, json_body
@@ -37,6 +39,8 @@ from safegene_client.targets import TargetModel, describe_model
 from safegene_client.transfer import Progress
 
 PAGE_SIZE = 200
+
+log = logging.getLogger("safegene.client")
 
 
 class Registry:
@@ -153,6 +157,9 @@ class Registry:
                 request_id=error.request_id,
             ) from None
         self._check_answer(reference, resolved)
+        if resolved.yanked is not None:
+            reason = plain_text(resolved.yanked.reason)
+            log.warning("%s was yanked: %s", resolved.identity, reason)
         return resolved
 
     def manifest(self, ref: str | Reference | ResolvedVersion) -> Manifest:

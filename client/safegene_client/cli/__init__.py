@@ -1,0 +1,110 @@
+"""The `safegene` command: the same verbs as the SDK, and the ones that run models.
+
+`main` is the only place that catches everything: it turns exceptions into a sentence
+and an exit code. Answering `--help` loads no torch.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from safegene import __version__
+from safegene_client.cli.errors import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    error_document,
+    exit_code,
+    sentence,
+)
+from safegene_client.cli.evaluation import evaluate
+from safegene_client.cli.extraction import extract
+from safegene_client.cli.options import example
+from safegene_client.cli.output import print_document, print_error, print_traceback
+from safegene_client.cli.registry import compatible, inspect, pull, push, search
+from safegene_client.cli.repair import apply, merge, recalibrate
+
+__all__ = ["cli", "main"]
+
+
+class _InOrder(click.Group):
+    """Lists commands in the order of the work, not of the alphabet."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=_InOrder,
+    epilog=example(
+        "safegene compatible ./my-model",
+        "safegene pull acme/guard@~=1.0 --model ./my-model",
+    ),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="safegene")
+def cli() -> None:
+    """Safety as a package for fine-tuned language models.
+
+    A safety vector is extracted once for a model family and published; every
+    fine-tuned model of the family pulls it, recalibrates it and applies it.
+
+    Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 authentication,
+    5 integrity or compatibility, 6 registry unreachable, 130 interrupted.
+    """
+
+
+for command in (
+    extract,
+    inspect,
+    push,
+    search,
+    compatible,
+    pull,
+    recalibrate,
+    apply,
+    merge,
+    evaluate,
+):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: without the program's name; None takes the process's own.
+
+    Returns:
+        The exit code.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        code = cli.main(given, prog_name="safegene", standalone_mode=False)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one edge
+        return _failed(error, given)
+    return code if isinstance(code, int) else DONE
+
+
+def _failed(error: BaseException, given: Sequence[str]) -> int:
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output has gone, as `| head` does: nothing to tell to.
+        sys.stderr.close()
+        return FAILED
+    code = exit_code(error)
+    if "--json" in given:
+        print_document(error_document(error))
+    print_error(sentence(error))
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        print_error_hint(error.ctx)
+    if code != INTERRUPTED and any(
+        part.startswith("-v") or part == "--verbose" for part in given
+    ):
+        print_traceback()
+    return code
+
+
+def print_error_hint(context: click.Context) -> None:
+    """Tell where the options are explained."""
+    print_error(f"see {context.command_path} --help")

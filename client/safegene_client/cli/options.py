@@ -1,0 +1,173 @@
+"""Options that several commands share, and how their values are read."""
+
+import functools
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from safegene.artifact.bundle import read_manifest
+from safegene.artifact.calibration import Calibration
+from safegene.artifact.manifest import MANIFEST_NAME
+from safegene.errors import InvalidDataError, UsageError
+from safegene_client.cli.output import Output
+from safegene_client.client import Registry
+from safegene_client.pulled import PulledVector
+from safegene_client.settings import DEFAULT_URL
+from safegene_client.storage import storage_errors
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FOLDER = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+_LAYERS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+
+
+def example(*lines: str) -> str:
+    """What stands under a command's help: lines that are not wrapped."""
+    return "\n".join(["\b", "Example:", *[f"  {line}" for line in lines]])
+
+
+def with_output(command: Command) -> Command:
+    """Add `--json` and `-v`; the command gets an `Output` as its first argument."""
+
+    @click.option(
+        "--json", "as_json", is_flag=True, help="One JSON document on stdout."
+    )
+    @click.option("-v", "--verbose", count=True, help="Tell steps; twice: log all.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, as_json: bool, verbose: int, **kwargs: Any) -> Any:
+        quiet_libraries(verbose)
+        return command(Output(as_json=as_json, verbose=verbose), *args, **kwargs)
+
+    return wrapped  # type: ignore[return-value]  # click calls it by keyword
+
+
+def with_registry(command: Command) -> Command:
+    """Add `--url` and `--cache`; the command gets a `Registry` as `registry`."""
+
+    @click.option(
+        "--url",
+        metavar="URL",
+        help=f"Registry; else SAFEGENE_URL, else {DEFAULT_URL}.",
+    )
+    @click.option(
+        "--cache", type=FOLDER, help="Cache; else SAFEGENE_CACHE, else the user's."
+    )
+    @functools.wraps(command)
+    def wrapped(*args: Any, url: str | None, cache: Path | None, **kwargs: Any) -> Any:
+        with Registry(url, cache=cache) as registry:
+            return command(*args, registry=registry, **kwargs)
+
+    return wrapped  # type: ignore[return-value]  # click calls it by keyword
+
+
+def quiet_libraries(verbose: int) -> None:
+    """Keep the bars and notices of other libraries out of quiet commands."""
+    if not verbose:
+        for name, value in (
+            ("HF_HUB_DISABLE_PROGRESS_BARS", "1"),
+            ("TRANSFORMERS_VERBOSITY", "error"),
+        ):
+            os.environ.setdefault(name, value)
+
+
+def is_vector_directory(text: str) -> bool:
+    """Whether an argument names a version's directory rather than a reference."""
+    path = Path(text).expanduser()
+    return (path / MANIFEST_NAME).is_file() or (
+        path.is_dir() and text.startswith((".", "/", "~"))
+    )
+
+
+def open_vector(
+    output: Output, registry: Registry, text: str, model: Any = None
+) -> PulledVector:
+    """A version from its directory or, pulled, from the registry.
+
+    Args:
+        output: for progress.
+        registry: asked when `text` is a reference.
+        text: directory or reference.
+        model: what it is for; misfits are refused before anything large is fetched.
+    """
+    if is_vector_directory(text):
+        path = Path(text).expanduser()
+        read_manifest(path)
+        return PulledVector.open(path)
+    with output.progress(f"pulling {text}") as advance:
+        return registry.pull(text, model, progress=advance)
+
+
+def read_calibration(path: Path) -> Calibration:
+    """A calibration file.
+
+    Raises:
+        InvalidDataError: it cannot be read.
+        ManifestError: it breaks the format.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        message = f"{path}: cannot be read: {error.strerror or error}"
+        raise InvalidDataError(message) from None
+    return Calibration.from_bytes(data)
+
+
+def parse_layers(text: str | None) -> tuple[int, ...] | None:
+    """Layers such as `0-5,8`; None for none given.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    if text is None:
+        return None
+    layers: set[int] = set()
+    for part in text.split(","):
+        match = _LAYERS.fullmatch(part.strip())
+        first = int(match[1]) if match else 0
+        last = int(match[2] or first) if match else -1
+        if last < first:
+            message = (
+                f"--layers: expected numbers and ranges such as 0-5,8, got {text!r}"
+            )
+            raise UsageError(message)
+        layers.update(range(first, last + 1))
+    return tuple(sorted(layers))
+
+
+def split_list(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Values of an option that may be repeated or hold commas."""
+    return tuple(part for value in values for part in value.split(",") if part)
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse a place that is taken before the work is done, not after.
+
+    Raises:
+        UsageError: there is something.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        message = f"{path} exists already; choose another --out or remove it first"
+        raise UsageError(message)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a result file whole or not at all, over an older one.
+
+    Raises:
+        LocalStorageError: the disk is full or not writable.
+    """
+    work = path.with_name(f".{path.name}.part")
+    with storage_errors(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            work.write_bytes(data)
+            work.replace(path)
+        except BaseException:
+            work.unlink(missing_ok=True)
+            raise

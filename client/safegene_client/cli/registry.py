@@ -1,0 +1,290 @@
+"""Commands that talk to a registry: search, compatible, inspect, pull, push."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from safegene.artifact.bundle import verify_directory
+from safegene.artifact.manifest import MANIFEST_NAME, Manifest
+from safegene.artifact.reference import parse_reference
+from safegene.errors import UsageError
+from safegene.files import fresh_directory
+from safegene_client.answers import CompatibilityAnswer, Match
+from safegene_client.cli.options import (
+    FOLDER,
+    example,
+    is_vector_directory,
+    refuse_existing,
+    with_output,
+    with_registry,
+)
+from safegene_client.cli.output import Output, facts, size_text, table
+from safegene_client.client import Registry
+
+
+@click.command(
+    epilog=example(
+        "safegene search guard --namespace acme",
+    )
+)
+@click.argument("query", default="")
+@click.option("--namespace", help="Only vectors of this namespace.")
+@click.option("--base-model", metavar="ID", help="Only vectors of this base model.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@with_registry
+@with_output
+def search(
+    output: Output,
+    *,
+    registry: Registry,
+    query: str,
+    namespace: str | None,
+    base_model: str | None,
+    limit: int,
+) -> None:
+    """List the vectors whose name holds QUERY."""
+    found = registry.search(
+        query, namespace=namespace, base_model=base_model, limit=limit
+    )
+    rows = [
+        (
+            item.vector,
+            item.latest.version,
+            f"{item.architecture.model_type}, {item.architecture.layers} layers",
+            item.base_model.id,
+            item.description,
+        )
+        for item in found
+    ]
+    output.result(
+        {"vectors": [item.model_dump(mode="json") for item in found]},
+        table("VECTOR", "NEWEST", "FAMILY", "BASE MODEL", "DESCRIPTION", rows=rows)
+        if found
+        else f"no vector at {registry.url} matches; `safegene push DIR` adds one",
+    )
+
+
+@click.command(
+    epilog=example(
+        "safegene compatible ./my-model --constraint '~=1.0' --explain",
+    )
+)
+@click.argument("model")
+@click.option("--constraint", metavar="RANGE", help="Only versions such as ~=1.0.")
+@click.option("--namespace", help="Only vectors of this namespace.")
+@click.option("--explain", is_flag=True, help="Every reason, not only the first.")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
+@with_registry
+@with_output
+def compatible(
+    output: Output,
+    *,
+    registry: Registry,
+    model: str,
+    constraint: str | None,
+    namespace: str | None,
+    explain: bool,
+    limit: int,
+) -> None:
+    """Ask which vectors fit MODEL, and why others do not.
+
+    MODEL is a directory or a config.json; where its weights are there, their lineage
+    is compared as well. The name of a model that only an API serves is answered, too.
+    """
+    answer = registry.compatible(
+        model_or_name(model), constraint=constraint, namespace=namespace, limit=limit
+    )
+    if _is_only_a_name(model) and not any(
+        reason.code == "closed-weights" for reason in answer.reasons
+    ):
+        message = f"no model at {model}: expected a directory or a config.json"
+        raise UsageError(message)
+    output.result(
+        answer.model_dump(mode="json", exclude_none=True),
+        *compatibility_text(answer, model, explain=explain),
+    )
+
+
+def model_or_name(text: str) -> Any:
+    """A path, or the config of a model that is only a name to us."""
+    return {"model": text} if _is_only_a_name(text) else text
+
+
+def _is_only_a_name(text: str) -> bool:
+    return "/" not in text and not text.startswith(".") and not Path(text).exists()
+
+
+def compatibility_text(
+    answer: CompatibilityAnswer, model: str, *, explain: bool
+) -> list[Any]:
+    """What people read: the family, then one line a vector."""
+    if answer.architecture is None:
+        return [
+            f"nothing fits {model}:",
+            *[f"  {reason.detail}" for reason in answer.reasons],
+        ]
+    family = answer.architecture
+    head = (
+        f"{model}: {family.model_type}, {family.layers} layers, hidden size"
+        f" {family.hidden_size}; {len(answer.fits)} fit, {len(answer.others)} do not"
+    )
+    rows = [
+        (match.identity, str(match.level), match.base_model.id, line)
+        for match in (*answer.fits, *answer.others)
+        for line in _reasons(match, explain=explain)
+    ]
+    parts: list[Any] = [head]
+    if rows:
+        parts.append(table("VECTOR", "VERDICT", "BASE MODEL", "REASON", rows=rows))
+    return parts
+
+
+def _reasons(match: Match, *, explain: bool) -> list[str]:
+    details = [reason.detail for reason in match.reasons]
+    if explain:
+        return [*details, *match.notes] or [""]
+    return details[:1] or [""]
+
+
+@click.command(
+    epilog=example(
+        "safegene inspect ./guard-vector",
+        "safegene inspect acme/guard@~=1.0",
+    )
+)
+@click.argument("vector", metavar="DIR|REF")
+@with_registry
+@with_output
+def inspect(output: Output, *, registry: Registry, vector: str) -> None:
+    """Show what a version is; check every byte of a directory."""
+    if is_vector_directory(vector):
+        manifest = verify_directory(Path(vector).expanduser())
+        output.result(
+            {**_document(manifest), "verified": True},
+            _manifest_facts(manifest, "verified: every file is what it should be"),
+        )
+        return
+    reference = parse_reference(vector)
+    resolved = registry.resolve(reference)
+    manifest = registry.manifest(resolved)
+    detail = registry.describe(reference.vector)
+    versions = [entry.version for entry in detail.versions]
+    output.result(
+        {**_document(manifest), "versions": versions, "verified": False},
+        _manifest_facts(manifest, f"versions: {', '.join(versions)}"),
+    )
+
+
+def _document(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "identity": manifest.identity,
+        "digest": str(manifest.digest),
+        "size_bytes": manifest.size_bytes,
+        "manifest": manifest.model_dump(mode="json"),
+    }
+
+
+def _manifest_facts(manifest: Manifest, last: str) -> Any:
+    family = manifest.architecture
+    leaves = sorted({path.rpartition(".")[2] for path in manifest.footprint})
+    touched = [entry.index for entry in manifest.layers if entry.selected]
+    name, _, value = last.partition(": ")
+    return facts(
+        [
+            ("vector", manifest.identity),
+            ("digest", str(manifest.digest)),
+            ("description", manifest.description or "none"),
+            ("license", manifest.license),
+            (
+                "base model",
+                f"{manifest.base_model.id} ({manifest.base_model.revision})",
+            ),
+            (
+                "fits",
+                f"{family.model_type}, {family.layers} layers, hidden size"
+                f" {family.hidden_size} ({family.fingerprint})",
+            ),
+            ("rank", str(manifest.rank)),
+            ("modules", f"{len(manifest.footprint)}: {', '.join(leaves)}"),
+            ("layers", f"{len(touched)} of {family.layers}"),
+            ("method", f"{manifest.recipe.method}, by {manifest.recipe.tool}"),
+            ("size", size_text(manifest.size_bytes)),
+            (name, value),
+        ]
+    )
+
+
+@click.command(
+    epilog=example(
+        "safegene pull acme/guard@~=1.0 --model ./my-model",
+    )
+)
+@click.argument("ref")
+@click.option("--model", help="Refuse what does not fit this model, before fetching.")
+@click.option("--out", type=FOLDER, help="Copy the verified files there as well.")
+@with_registry
+@with_output
+def pull(
+    output: Output, *, registry: Registry, ref: str, model: str | None, out: Path | None
+) -> None:
+    """Bring the version REF onto this machine, every byte verified.
+
+    REF is namespace/name, or that with @1.2.0, @~=1.2, :latest or @sha256:….
+    """
+    if out is not None:
+        refuse_existing(out)
+    with output.progress(f"pulling {ref}") as advance:
+        pulled = registry.pull(ref, model, progress=advance)
+    place = pulled.path
+    if out is not None:
+        with fresh_directory(out) as work:
+            for entry in (
+                *(file.path for file in pulled.manifest.files),
+                MANIFEST_NAME,
+            ):
+                shutil.copyfile(pulled.path / entry, work / entry)
+            verify_directory(work)
+        place = out
+    output.result(
+        {
+            "identity": pulled.identity,
+            "digest": pulled.digest,
+            "path": str(place),
+            "size_bytes": pulled.manifest.size_bytes,
+        },
+        f"{pulled.identity} {pulled.digest}",
+        str(place),
+    )
+
+
+@click.command(
+    epilog=example(
+        "SAFEGENE_TOKEN=sgt_… safegene push ./guard-vector",
+    )
+)
+@click.argument("directory", type=FOLDER)
+@with_registry
+@with_output
+def push(output: Output, *, registry: Registry, directory: Path) -> None:
+    """Publish the version in DIRECTORY.
+
+    The token comes from SAFEGENE_TOKEN, never from the command line, where others
+    could read it. Nothing is visible before everything is there; publishing the same
+    again is a success.
+    """
+    if not directory.is_dir():
+        message = f"no directory at {directory}; make one with `safegene extract`"
+        raise UsageError(message)
+    with output.progress(f"publishing {directory}") as advance:
+        published = registry.publish(directory, progress=advance)
+    output.result(
+        {
+            "identity": published.identity,
+            "digest": published.digest,
+            "size_bytes": published.size_bytes,
+            "url": registry.url,
+        },
+        f"published {published.identity} {published.digest}",
+    )

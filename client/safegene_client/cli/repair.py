@@ -1,0 +1,306 @@
+"""Commands that repair a target: recalibrate, apply, merge."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from safegene.artifact.calibration import Calibration
+from safegene.artifact.compatibility import Verdict, require
+from safegene.artifact.manifest import BaseModelRef
+from safegene.evaluation.rows import read_rows
+from safegene_client.cli.options import (
+    FILE,
+    FOLDER,
+    example,
+    open_vector,
+    read_calibration,
+    refuse_existing,
+    with_output,
+    with_registry,
+    write_whole,
+)
+from safegene_client.cli.output import Output, facts
+from safegene_client.client import Registry
+from safegene_client.extras import torch_needed
+from safegene_client.pulled import DEFAULT_BUDGET, PulledVector
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+MODEL = click.option(
+    "--model", required=True, type=FOLDER, help="Directory of the target."
+)
+ADAPTER = click.option(
+    "--adapter", type=FOLDER, help="The target's task adapter (PEFT), if it has one."
+)
+CALIBRATION = click.option(
+    "--calibration", type=FILE, help="Coefficients; 1 in every layer without."
+)
+UNVERIFIED = click.option(
+    "--allow-unverified-lineage",
+    is_flag=True,
+    help="Go on although the model's weights do not descend from the base, or cannot "
+    "be compared.",
+)
+
+
+@click.command(
+    epilog=example(
+        "safegene recalibrate acme/guard@~=1.0 --model ./my-model \\",
+        "  --harmful harmful.jsonl --lookalike lookalike.jsonl --task task.jsonl \\",
+        "  --out calibration.json",
+    )
+)
+@click.argument("vector", metavar="REF|DIR")
+@MODEL
+@ADAPTER
+@click.option("--harmful", required=True, type=FILE, help="JSONL, 100 rows or more.")
+@click.option("--lookalike", required=True, type=FILE, help="JSONL, harmless ones.")
+@click.option("--task", required=True, type=FILE, help="JSONL, the target's own work.")
+@click.option("--general", type=FILE, help="JSONL, ordinary prompts of other kinds.")
+@click.option(
+    "--budget",
+    type=float,
+    default=DEFAULT_BUDGET,
+    show_default=True,
+    help="Most KL from the target's own behavior, nats per token.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--out", required=True, type=FILE, help="Where calibration.json goes.")
+@click.option("--device", default="auto", show_default=True)
+@UNVERIFIED
+@with_registry
+@with_output
+def recalibrate(
+    output: Output,
+    *,
+    registry: Registry,
+    vector: str,
+    model: Path,
+    adapter: Path | None,
+    harmful: Path,
+    lookalike: Path,
+    task: Path,
+    general: Path | None,
+    budget: float,
+    seed: int,
+    out: Path,
+    device: str,
+    allow_unverified_lineage: bool,
+) -> None:
+    """Find the coefficient of every layer for one target.
+
+    The files are JSON Lines: "prompt" and, optionally, "response".
+    """
+    # Read first: a typing error should not cost the loading of a model.
+    data = (read_rows(harmful), read_rows(lookalike), read_rows(task))
+    others = None if general is None else read_rows(general)
+    pulled = open_vector(output, registry, vector, model)
+    require(pulled.check(model), allow_unverified_lineage=allow_unverified_lineage)
+    with torch_needed():
+        from safegene_client.loading import load_target
+
+        output.say(f"loading {model}")
+        target = load_target(model, adapter=adapter, device=device)
+        with output.stages() as advance:
+            calibration = pulled.recalibrate(
+                target.model,
+                target.tokenizer,
+                harmful=data[0],
+                lookalike=data[1],
+                task=data[2],
+                general=others,
+                budget=budget,
+                seed=seed,
+                allow_unverified_lineage=allow_unverified_lineage,
+                progress=advance,
+            )
+    write_whole(out, calibration.to_bytes())
+    for warning in calibration.warnings:
+        output.warn(warning)
+    output.result(
+        {"path": str(out), "calibration": calibration.model_dump(mode="json")},
+        _calibration_facts(calibration, out),
+    )
+
+
+def _calibration_facts(calibration: Calibration, out: Path) -> Any:
+    values = sorted(calibration.by_layer.values())
+    gain = calibration.gain
+    return facts(
+        [
+            ("vector", calibration.vector),
+            (
+                "coefficients",
+                f"{values[0]:.3g} to {values[-1]:.3g} in {len(values)} layers",
+            ),
+            (
+                "KL",
+                f"{calibration.realised_kl} of {calibration.budget} nats per token",
+            ),
+            ("gain", f"{gain.value} [{gain.low}, {gain.high}]"),
+            (
+                "objective",
+                f"{calibration.objective_before} before,"
+                f" {calibration.objective_uniform} uniform"
+                f" ({calibration.uniform_coefficient}),"
+                f" {calibration.objective_after} after",
+            ),
+            ("cost", f"{calibration.forward_equivalents} forward passes"),
+            ("written to", str(out)),
+        ]
+    )
+
+
+@click.command(
+    epilog=example(
+        "safegene apply acme/guard@~=1.0 --model ./my-model \\",
+        "  --calibration calibration.json --out ./guard-adapter",
+    )
+)
+@click.argument("vector", metavar="REF|DIR")
+@MODEL
+@click.option(
+    "--adapter", type=FOLDER, help="Task adapter (PEFT) to put into the same one."
+)
+@CALIBRATION
+@click.option("--out", required=True, type=FOLDER, help="New directory to write.")
+@UNVERIFIED
+@with_registry
+@with_output
+def apply(
+    output: Output,
+    *,
+    registry: Registry,
+    vector: str,
+    model: Path,
+    adapter: Path | None,
+    calibration: Path | None,
+    out: Path,
+    allow_unverified_lineage: bool,
+) -> None:
+    """Write a PEFT adapter for one target.
+
+    The coefficients are folded in; PEFT, transformers and vLLM load it as it is. With --adapter it holds the task's
+    adapter as well, so that one adapter does both.
+    """
+    refuse_existing(out)
+    pulled, verdict, coefficients = _checked(
+        output,
+        registry,
+        vector,
+        model=model,
+        calibration=calibration,
+        allow_unverified_lineage=allow_unverified_lineage,
+    )
+    with torch_needed():
+        from safegene.vectors.peft_format import export_adapter
+        from safegene_client.combine import combined_with_adapter
+
+        # Whoever loads the adapter alone is led to the target, not to the base.
+        found = pulled.vector.scaled(coefficients)
+        if adapter is not None:
+            found = combined_with_adapter(found, adapter)
+        named = BaseModelRef(id=str(model), revision="main")
+        export_adapter(replace(found, base_model=named), out)
+    output.result(
+        _applied(pulled, verdict, coefficients, out),
+        f"{pulled.identity} ({verdict.level}) written to {out}",
+    )
+
+
+@click.command(
+    epilog=example(
+        "safegene merge acme/guard@~=1.0 --model ./my-model \\",
+        "  --calibration calibration.json --out ./my-safe-model",
+    )
+)
+@click.argument("vector", metavar="REF|DIR")
+@MODEL
+@ADAPTER
+@CALIBRATION
+@click.option("--out", required=True, type=FOLDER, help="New directory to write.")
+@UNVERIFIED
+@with_registry
+@with_output
+def merge(
+    output: Output,
+    *,
+    registry: Registry,
+    vector: str,
+    model: Path,
+    adapter: Path | None,
+    calibration: Path | None,
+    out: Path,
+    allow_unverified_lineage: bool,
+) -> None:
+    """Write the target's checkpoint with the vector merged in.
+
+    Shards are streamed; --model stays as it is. With --adapter the task's adapter is
+    merged as well.
+    """
+    refuse_existing(out)
+    pulled, verdict, coefficients = _checked(
+        output,
+        registry,
+        vector,
+        model=model,
+        calibration=calibration,
+        allow_unverified_lineage=allow_unverified_lineage,
+    )
+    with torch_needed():
+        from safegene.vectors.checkpoint import Checkpoint
+        from safegene.vectors.merge import merge_checkpoint
+
+        with output.progress("merging shards") as advance:
+            merge_checkpoint(
+                Checkpoint.open(model),
+                pulled.vector,
+                out,
+                coefficients=coefficients,
+                task_adapter=adapter,
+                progress=advance,
+            )
+    output.result(
+        _applied(pulled, verdict, coefficients, out),
+        f"{model} with {pulled.identity} ({verdict.level}) written to {out}",
+    )
+
+
+def _checked(
+    output: Output,
+    registry: Registry,
+    vector: str,
+    *,
+    model: Path,
+    calibration: Path | None,
+    allow_unverified_lineage: bool,
+) -> tuple[PulledVector, Verdict, Mapping[int, float] | None]:
+    """The vector, proof that it fits, and the coefficients made for both."""
+    read = None if calibration is None else read_calibration(calibration)
+    pulled = open_vector(output, registry, vector, model)
+    verdict = pulled.check(model)
+    require(verdict, allow_unverified_lineage=allow_unverified_lineage)
+    if read is None:
+        return pulled, verdict, None
+    pulled.require_calibration(read, model)
+    return pulled, verdict, read.by_layer
+
+
+def _applied(
+    pulled: PulledVector,
+    verdict: Verdict,
+    coefficients: Mapping[int, float] | None,
+    out: Path,
+) -> dict[str, Any]:
+    return {
+        "identity": pulled.identity,
+        "digest": pulled.digest,
+        "verdict": verdict.model_dump(mode="json", exclude_none=True),
+        "coefficients": None
+        if coefficients is None
+        else {str(layer): value for layer, value in coefficients.items()},
+        "path": str(out),
+    }
