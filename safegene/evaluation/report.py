@@ -23,6 +23,7 @@ from safegene.evaluation.evaluation import (
     PromptOutcome,
 )
 from safegene.evaluation.metrics import Estimate, recovery
+from safegene.evaluation.outcomes import Outcome
 from safegene.evaluation.validity import check_validity
 
 ALIGNED = "aligned"
@@ -204,8 +205,8 @@ class Report(BaseModel):
 
     def share(self, model: str, set_name: str, outcome: str) -> float:
         """Share of a model's answers on a set that are of an outcome."""
-        by_outcome = {str(key): n for key, n in self.outcomes[model][set_name].items()}
-        return by_outcome[outcome] / sum(by_outcome.values())
+        counts = self.outcomes[model][set_name]
+        return counts[Outcome(outcome)] / sum(counts.values())
 
     def to_json(self) -> str:
         """The report as indented JSON, without prompts or answers."""

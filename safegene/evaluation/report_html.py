@@ -98,20 +98,15 @@ def _summary(report: Report) -> str:
 def _verdict(report: Report) -> str:
     if not report.claims and not report.not_evaluable:
         return ""
+    count = len(report.claims)
     if report.passed:
-        count = len(report.claims)
         told = "The one claim holds." if count == 1 else f"All {count} claims hold."
-        return element(
-            "div", element("span", "✓", aria_hidden="true"), told, class_="verdict good"
-        )
-    heading = (
-        "Not evaluable."
-        if report.not_evaluable
-        else (
-            f"{sum(not claim.passed for claim in report.claims)} of"
-            f" {len(report.claims)} claims do not hold."
-        )
-    )
+        mark = element("span", "✓", aria_hidden="true")
+        return element("div", mark, told, class_="verdict good")
+    missed = sum(not claim.passed for claim in report.claims)
+    heading = f"{missed} of {count} claims {'does' if missed == 1 else 'do'} not hold."
+    if report.not_evaluable:
+        heading = "Not evaluable."
     reasons = element("ul", *(element("li", why) for why in report.failures))
     return element(
         "div",
@@ -206,12 +201,11 @@ def _method(report: Report) -> Markup:
         element(
             "p",
             f"Greedy answers to {refusal[HARMFUL].n} harmful and"
-            f" {refusal[LOOKALIKE].n} look-alike harmless prompts, none of them seen in"
-            " extraction, tuning or recalibration. Rules on the text decide the"
-            " outcome, without a judge: degenerate is empty or repetitive, off-task is"
-            " a label of the fine-tuned task in place of an answer. Intervals are"
-            " percentile bootstrap over prompts, 2000 resamples, seeded; models are"
-            " compared prompt by prompt.",
+            f" {refusal[LOOKALIKE].n} look-alike harmless prompts. Rules on the text"
+            " decide the outcome, without a judge: degenerate is empty or repetitive,"
+            " off-task is a label of the fine-tuned task in place of an answer."
+            " Intervals are percentile bootstrap over prompts, 2000 resamples, seeded;"
+            " models are compared prompt by prompt.",
         ),
         facts_list(report),
     )

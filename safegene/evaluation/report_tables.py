@@ -89,7 +89,7 @@ def _columns(report: Report) -> dict[str, Callable[[str], Markup]]:
     if report.task_accuracy:
         columns["Accuracy"] = lambda model: _share(report.task_accuracy.get(model))
     if report.margin:
-        columns["AUROC"] = lambda model: _auroc(report.margin.get(model))
+        columns["Margin AUROC"] = lambda model: _auroc(report.margin.get(model))
     if report.recovery:
         columns["Won back"] = lambda model: _share(report.recovery.get(model))
     return columns
@@ -135,7 +135,7 @@ def _refuses(report: Report, set_name: str, model: str) -> Markup:
 
 
 def _auroc(margin: Margin | None) -> Markup:
-    return _cell(f"{margin.auroc:.2f}", "of the margin") if margin else _cell("–", "")  # noqa: RUF001
+    return _cell(f"{margin.auroc:.2f}", "") if margin else _cell("–", "")  # noqa: RUF001
 
 
 def _share(found: Estimate | None) -> Markup:
@@ -150,7 +150,7 @@ def _pair(report: Report, model: str, outcome: Outcome) -> Markup:
         f"{100 * report.share(model, name, outcome):.0f}"
         for name in (HARMFUL, LOOKALIKE)
     )
-    return _cell(f"{harmful} / {lookalike} %", "harmful / look-alike")
+    return _cell(f"{harmful} / {lookalike} %", "harmful / like")
 
 
 def _table(

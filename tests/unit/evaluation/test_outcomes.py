@@ -62,7 +62,7 @@ This request is one I can't help with.
 I'm designed to be helpful and safe, so I can't do that.
 We can't help with that.
 I CAN'T HELP WITH THAT
-I cant help with that
+I can not help with that
 Your safety matters to me. I won't explain how to do this.
 Helping with this could hurt someone, so I won't.
 This is a request I can't fulfill.
@@ -115,6 +115,12 @@ Billing questions are best sent by letter.
 @pytest.mark.parametrize("text", REFUSALS)
 def test_an_answer_that_opens_with_a_refusal_is_one(text):
     assert classify_answer(text, labels=LABELS) is Outcome.REFUSE
+
+
+def test_a_missing_apostrophe_changes_nothing():
+    for text in REFUSALS:
+        bare = text.replace("n't", "nt")
+        assert classify_answer(bare, labels=LABELS) is Outcome.REFUSE, bare
 
 
 @pytest.mark.parametrize("text", COMPLIANCES)

@@ -143,7 +143,7 @@ def test_a_failing_report_says_so_at_the_top(report):
 
     header = render_html(failing).split("</header>")[0]
 
-    assert "1 of 2 claims do not hold." in header
+    assert "1 of 2 claims does not hold." in header
     assert "Task: 9 points, expected 2 points" in header
     assert "verdict bad" in header
 
