@@ -1,4 +1,4 @@
-"""Every number the demo chose: data sizes, tuning, budget, and the claims it must meet."""
+"""Every number the demo chose: data sizes, tuning, budget, and what it claims."""
 
 from dataclasses import dataclass, field
 

@@ -21,7 +21,7 @@ from safegene.vectors.chat import encode_pair
 
 IGNORED = -100
 ROWS_PER_BUCKET = 80
-"""Rows that are sorted by length together: enough to save padding, few enough to mix."""
+"""Rows sorted by length together: enough to save padding, few enough to mix."""
 
 Progress = Callable[[str, int, int], None]
 
