@@ -224,7 +224,15 @@ class Session:
         # a path behind a proxy; absolute ones lead to object storage.
         if path.startswith("/"):
             return f"{self.url}{path}"
-        return urljoin(f"{self.url}/", path)
+        try:
+            address = urljoin(f"{self.url}/", path)
+            known = urlsplit(address).scheme in ("http", "https")
+        except ValueError:
+            known = False
+        if not known:
+            message = f"the registry at {self.url} gave a senseless address: {path!r}"
+            raise RegistryError(message)
+        return address
 
     def _own_headers(self, address: str) -> dict[str, str]:
         if self._token is None or _origin(address) != _origin(self.url):

@@ -73,9 +73,10 @@ def extract(
 ) -> None:
     """Make a safety vector from an aligned and a degraded model.
 
-    It is the difference of their weights at low rank. They are states of one model: directories with safetensors weights, or Hugging
-    Face Hub ids. With --harmful and --lookalike the layers' contrast scores are
-    measured on the degraded model and recorded.
+    It is the difference of their weights at low rank. They are states of one model:
+    directories with safetensors weights, or Hugging Face Hub ids. With --harmful and
+    --lookalike the layers' contrast scores are measured on the degraded model and
+    recorded.
     """
     vector_name = VectorName.parse(name)
     canonical_version(version)

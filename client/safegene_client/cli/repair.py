@@ -183,8 +183,8 @@ def apply(
 ) -> None:
     """Write a PEFT adapter for one target.
 
-    The coefficients are folded in; PEFT, transformers and vLLM load it as it is. With --adapter it holds the task's
-    adapter as well, so that one adapter does both.
+    The coefficients are folded in; PEFT, transformers and vLLM load it as it is. With
+    --adapter it holds the task's adapter as well, so that one adapter does both.
     """
     refuse_existing(out)
     pulled, verdict, coefficients = _checked(
