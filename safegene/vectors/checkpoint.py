@@ -4,14 +4,17 @@ Memory is bounded by the largest tensor, never by the model.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.errors import (
+    HFValidationError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -19,10 +22,17 @@ from safegene.artifact.architecture import Architecture, architecture_from_confi
 from safegene.artifact.digest import digest_bytes, digest_file
 from safegene.artifact.lineage import INDEX_NAME, WEIGHTS_NAME
 from safegene.artifact.manifest import BaseModelRef
-from safegene.errors import InvalidDataError, TensorFileError, UsageError
+from safegene.errors import (
+    InvalidDataError,
+    TensorFileError,
+    TransportError,
+    UsageError,
+)
 
 CONFIG_NAME = "config.json"
-_HUB_FILES = ("*.json", "*.safetensors", "tokenizer*", "*.jinja")
+_HUB_FILES = ("*.json", "*.safetensors", "tokenizer*", "*.jinja", "*.txt")
+# Other formats and second copies of the weights, which some repositories hold as well.
+_NOT_HUB_FILES = ("*/*", "consolidated*")
 _SNAPSHOTS = "snapshots"
 
 
@@ -34,7 +44,8 @@ class Checkpoint:
     config: dict[str, Any]
     shards: dict[str, Path]
     """File of every tensor, by tensor name."""
-    model_id: str = field(default="")
+    model_id: str
+    """What the model is called in manifests and messages."""
     commit: str | None = None
     """Hub commit; None for a plain directory."""
 
@@ -54,18 +65,20 @@ class Checkpoint:
             model_id: what to call a directory's model; its name by default.
 
         Raises:
-            UsageError: neither a directory nor a Hub id that can be had.
+            UsageError: neither a directory nor a Hub id that exists and is open to us,
+                or a revision of a directory.
+            TransportError: the Hub could not be reached.
             InvalidDataError: `config.json` is missing or not JSON.
             TensorFileError: there are no safetensors weights, or a shard is missing.
         """
         directory, commit = _locate(source, revision)
-        found = cls(
+        return cls(
             directory=directory,
             config=_read_config(directory),
             shards=_find_shards(directory),
-            model_id=model_id or (str(source) if commit else directory.resolve().name),
+            model_id=model_id or _default_id(source, directory),
+            commit=commit,
         )
-        return replace(found, commit=commit)
 
     @cached_property
     def architecture(self) -> Architecture:
@@ -100,26 +113,30 @@ class Checkpoint:
         """Read one tensor in its stored dtype.
 
         Raises:
-            TensorFileError: the checkpoint has no such tensor.
+            TensorFileError: the checkpoint has no such tensor, or cannot be read.
         """
         path = self.shards.get(name)
         if path is None:
             message = f"{self.directory}: the checkpoint has no tensor {name}"
             raise TensorFileError(message)
-        with safe_open(path, framework="pt") as shard:
-            tensor: Tensor = shard.get_tensor(name)
+        try:
+            with safe_open(path, framework="pt") as shard:
+                tensor: Tensor = shard.get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            message = f"{path}: cannot read {name}: {error}"
+            raise TensorFileError(message) from None
         return tensor
-
-    def read_shard(self, path: Path) -> Iterator[tuple[str, Tensor]]:
-        """All tensors of one shard, one at a time."""
-        with safe_open(path, framework="pt") as shard:
-            for name in shard.keys():  # noqa: SIM118 - not a dict
-                yield name, shard.get_tensor(name)
 
 
 def _locate(source: str | Path, revision: str | None) -> tuple[Path, str | None]:
     path = Path(source)
     if path.is_dir():
+        if revision is not None:
+            message = (
+                f"{source} is a directory, which has no revision {revision}; give a"
+                " revision for Hugging Face Hub ids only"
+            )
+            raise UsageError(message)
         return path, None
     if isinstance(source, Path) or source.startswith((".", "/")) or "/" not in source:
         message = (
@@ -127,20 +144,48 @@ def _locate(source: str | Path, revision: str | None) -> tuple[Path, str | None]
             " safetensors weights, or a Hugging Face Hub id such as org/model"
         )
         raise UsageError(message)
+    place = _download(source, revision)
+    return place, place.name if place.parent.name == _SNAPSHOTS else None
+
+
+def _download(source: str, revision: str | None) -> Path:
     try:
-        place = Path(
+        return Path(
             snapshot_download(
-                source, revision=revision, allow_patterns=list(_HUB_FILES)
+                source,
+                revision=revision,
+                allow_patterns=list(_HUB_FILES),
+                ignore_patterns=list(_NOT_HUB_FILES),
             )
         )
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
+    except (
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    ) as error:
+        at = f" at revision {revision}" if revision else ""
         message = (
-            f"no model at {source}: there is no such directory, and the Hugging Face"
-            f" Hub did not give it ({type(error).__name__})"
+            f"no model at {source}{at}: there is no such directory, and the Hugging"
+            f" Face Hub has none for you ({_first_line(error)})"
         )
         raise UsageError(message) from error
-    commit = place.name if place.parent.name == _SNAPSHOTS else revision or "main"
-    return place, commit
+    # The Hub's client passes on errors of whatever libraries it is built on.
+    except Exception as error:
+        message = (
+            f"no model at {source}: there is no such directory, and the Hugging Face"
+            f" Hub could not be asked ({_first_line(error)}); try again or give a"
+            " directory"
+        )
+        raise TransportError(message) from error
+
+
+def _default_id(source: str | Path, directory: Path) -> str:
+    return directory.resolve().name if directory == Path(source) else str(source)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _read_config(directory: Path) -> dict[str, Any]:

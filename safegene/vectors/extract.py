@@ -4,7 +4,9 @@ For every touched module the difference of the two weights is compressed to low 
 The pair is streamed tensor by tensor, so memory is bounded by the largest matrix.
 """
 
+import math
 from collections.abc import Callable, Collection, Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -17,11 +19,13 @@ from safegene.artifact.lineage import (
     LINEAGE_THRESHOLD,
     compare_sketches,
     sketch_from_checkpoint_dir,
+    sketch_positions,
 )
 from safegene.artifact.manifest import SERVABLE_RANKS, DataEntry, Recipe
 from safegene.artifact.segments import layer_index
 from safegene.errors import (
     CompatibilityError,
+    NonFiniteTensorError,
     RankError,
     ShapeMismatchError,
     UsageError,
@@ -69,16 +73,15 @@ def extract_safety_vector(
     sketch = _check_pair(aligned, degraded)
     modules = _wanted(aligned, leaf_names, layers)
     factors: dict[str, LowRankFactors] = {}
-    lost, total = 0.0, 0.0
+    losses = _Losses()
     for done, module in enumerate(modules, 1):
         delta_OI = _difference(aligned, degraded, module)
         part = truncated_factors(delta_OI, rank=rank, module=module.path, seed=seed)
         factors[module.path] = part
-        total += float(delta_OI.square().sum())
-        lost += float((delta_OI - part.delta()).square().sum())
+        losses.add(module.path, delta_OI, part)
         if progress:
             progress(done, len(modules))
-    if total == 0.0:
+    if losses.nothing:
         message = (
             f"nothing to extract: {aligned.model_id} and {degraded.model_id} have equal"
             " weights in every touched module"
@@ -88,7 +91,7 @@ def extract_safety_vector(
         method=METHOD,
         rank=rank,
         seed=seed,
-        parameters={"relative_error": decimal_text((lost / total) ** 0.5)},
+        parameters=losses.relative(),
         degraded_model=degraded.ref,
         data=tuple(data),
         tool=f"safegene/{__version__}",
@@ -101,6 +104,38 @@ def extract_safety_vector(
         sketch=tuple(sketch),
         selected_layers=None if layers is None else tuple(sorted(set(layers))),
     )
+
+
+class _Losses:
+    """Adds up what the compression loses, by layer."""
+
+    def __init__(self) -> None:
+        self._lost: dict[int, float] = {}
+        self._total: dict[int, float] = {}
+
+    def add(self, path: str, delta_OI: Tensor, part: LowRankFactors) -> None:
+        layer = SafetyVector.layer_of(path)
+        lost = float((delta_OI - part.delta()).square().sum())
+        total = float(delta_OI.square().sum())
+        self._lost[layer] = self._lost.get(layer, 0.0) + lost
+        self._total[layer] = self._total.get(layer, 0.0) + total
+
+    @property
+    def nothing(self) -> bool:
+        return sum(self._total.values()) == 0.0
+
+    def relative(self) -> dict[str, str]:
+        """Norm of what is lost by norm of the change, over all and for each layer."""
+        whole = _share(sum(self._lost.values()), sum(self._total.values()))
+        layers = (
+            f"{layer}: {_share(self._lost[layer], total)}"
+            for layer, total in self._total.items()
+        )
+        return {"relative_error": whole, "relative_error_by_layer": ", ".join(layers)}
+
+
+def _share(lost: float, total: float) -> str:
+    return decimal_text((lost / total) ** 0.5 if total > 0 else 0.0)
 
 
 def _check_rank(rank: int) -> None:
@@ -121,8 +156,7 @@ def _check_pair(aligned: Checkpoint, degraded: Checkpoint) -> list[float]:
             f" {reasons[0].detail}"
         )
         raise CompatibilityError(message, reasons=reasons)
-    sketch = sketch_from_checkpoint_dir(aligned.directory, aligned.architecture)
-    other = sketch_from_checkpoint_dir(degraded.directory, degraded.architecture)
+    sketch, other = _finite_sketch(aligned), _finite_sketch(degraded)
     score = compare_sketches(sketch, other)
     if not score.bit_equal and score.correlation < LINEAGE_THRESHOLD:
         message = (
@@ -132,6 +166,23 @@ def _check_pair(aligned: Checkpoint, degraded: Checkpoint) -> list[float]:
         )
         raise CompatibilityError(message)
     return sketch
+
+
+def _finite_sketch(checkpoint: Checkpoint) -> list[float]:
+    """The lineage sketch; damaged weights must not be taken for a stranger's."""
+    architecture = checkpoint.architecture
+    values = sketch_from_checkpoint_dir(checkpoint.directory, architecture)
+    start = 0
+    for run in sketch_positions(architecture):
+        if not all(map(math.isfinite, values[start : start + run.count])):
+            _refuse_weight(checkpoint, run.module)
+        start += run.count
+    return values
+
+
+def _refuse_weight(checkpoint: Checkpoint, path: str) -> NoReturn:
+    message = f"{checkpoint.model_id}: the weight of {path} holds NaN or infinity"
+    raise NonFiniteTensorError(message, module=path)
 
 
 def _wanted(
@@ -150,12 +201,16 @@ def _wanted(
         count = aligned.architecture.layers
         message = f"no layer {outside[0]}: the model has layers 0 to {count - 1}"
         raise UsageError(message)
-    return [
+    wanted = [
         module
         for module in every
         if (leaf_names is None or module.path.rpartition(".")[2] in leaf_names)
         and (layers is None or layer_index(module.path) in layers)
     ]
+    if not wanted:
+        message = "no module is left to take: give at least one layer and one name"
+        raise UsageError(message)
+    return wanted
 
 
 def _difference(
@@ -176,4 +231,8 @@ def _difference(
                 expected=expected,
                 actual=tuple(tensor.shape),
             )
-    return first.to(torch.float32) - second.to(torch.float32)
+    wide = [tensor.to(torch.float32) for tensor in (first, second)]
+    for checkpoint, tensor in zip((aligned, degraded), wide, strict=True):
+        if not bool(torch.isfinite(tensor).all()):
+            _refuse_weight(checkpoint, module.path)
+    return wide[0] - wide[1]

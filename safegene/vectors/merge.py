@@ -1,41 +1,63 @@
 """Writes a vector into weights: in memory, with an exact way back, or file to file.
 
-Updates are added in float32 and cast once to the weight's own dtype.
+Updates are added in float32 and cast once to the weight's own dtype. Shape suffixes: O
+out features, I in features.
 """
 
-import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from safegene.artifact.compatibility import structural_reasons
-from safegene.errors import CompatibilityError, InvalidDataError, UsageError
+from safegene.artifact.compatibility import compare, require
+from safegene.artifact.tensorfile import TensorEntry, read_header
+from safegene.errors import (
+    CompatibilityError,
+    NonFiniteTensorError,
+    ShapeMismatchError,
+)
 from safegene.files import fresh_directory
 from safegene.vectors.checkpoint import Checkpoint
-from safegene.vectors.targets import base_weight, find_modules, plain_path
+from safegene.vectors.factors import LowRankFactors
+from safegene.vectors.lora_adapter import read_lora_adapter
+from safegene.vectors.targets import base_weight, find_modules, is_transposed
 from safegene.vectors.vector import SafetyVector
 
 Progress = Callable[[int, int], None]
 
-_KEPT_PATTERNS = (
-    "*.json",
-    "*.jinja",
-    "*.model",
-    "*.txt",
-    "LICENSE*",
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+}
+_WEIGHT_SUFFIXES = frozenset(
+    {
+        ".bin",
+        ".ckpt",
+        ".gguf",
+        ".h5",
+        ".msgpack",
+        ".onnx",
+        ".pt",
+        ".pth",
+        ".safetensors",
+    }
 )
+"""Files that are not copied: they would hold weights without the vector."""
 
 
 class MergeUndo:
     """The way back from `merge_into`: the original weights, bit for bit."""
 
-    def __init__(self, originals: Mapping[Tensor, Tensor]) -> None:
-        self._originals = dict(originals)
+    def __init__(self) -> None:
+        self._originals: dict[Tensor, Tensor] = {}
+
+    def keep(self, weight: Tensor) -> None:
+        """Remember a weight before it changes."""
+        self._originals.setdefault(weight, weight.detach().clone())
 
     def undo(self) -> None:
         """Restore the weights; a second call does nothing."""
@@ -50,7 +72,7 @@ def merge_into(
     vector: SafetyVector,
     coefficients: Mapping[int, float] | None = None,
 ) -> MergeUndo:
-    """Add a vector to a loaded model's weights.
+    """Add a vector to a loaded model's weights; all of it or nothing.
 
     Args:
         model: float32, float16 or bfloat16; quantised weights are refused.
@@ -61,24 +83,28 @@ def merge_into(
         Restores the original bits; it holds a copy of every changed weight.
 
     Raises:
-        CompatibilityError: the model lacks a module, or a weight is quantised.
+        CompatibilityError: the model has another structure, or quantised weights.
         ShapeMismatchError: a module has another shape.
+        NonFiniteTensorError: a merged weight would hold NaN or infinity.
+        UsageError: a coefficient is for an untouched layer, or not finite.
     """
+    changes = _vector_changes(vector, coefficients)
     modules = find_modules(model, vector)
-    weights = {path: base_weight(module) for path, module in modules.items()}
-    for path, weight in weights.items():
-        if not weight.is_floating_point():
-            message = f"{path} is quantised ({weight.dtype}); attach the vector instead"
+    for path in changes:
+        dtype = base_weight(modules[path]).dtype
+        if not dtype.is_floating_point:
+            message = f"{path} is quantised ({dtype}); attach the vector instead"
             raise CompatibilityError(message)
-    originals: dict[Tensor, Tensor] = {}
-    with torch.no_grad():
-        for path, weight in weights.items():
-            update = _update(vector, path, coefficients)
-            if update is None:
-                continue
-            originals[weight] = weight.detach().clone()
-            weight.copy_(_added(weight, update.to(weight.device)))
-    return MergeUndo(originals)
+    undo = MergeUndo()
+    try:
+        for path, change in changes.items():
+            weight = base_weight(modules[path])
+            undo.keep(weight)
+            _add_in_place(weight, change, path, transposed=is_transposed(modules[path]))
+    except BaseException:
+        undo.undo()
+        raise
+    return undo
 
 
 def merge_checkpoint(
@@ -90,7 +116,10 @@ def merge_checkpoint(
     task_adapter: Path | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Write a merged checkpoint, shard by shard.
+    """Write a merged checkpoint: a copy in which only the touched tensors differ.
+
+    Shards are copied as files and touched tensors rewritten where they lie, so that
+    memory is bounded by the largest matrix and every other byte stays the same.
 
     Args:
         source: the target's checkpoint; it is not changed.
@@ -101,125 +130,105 @@ def merge_checkpoint(
         progress: called with shards done and shards in all.
 
     Raises:
-        CompatibilityError: the checkpoint has another structure.
+        CompatibilityError: the checkpoint has another structure, lacks a weight or is
+            quantised.
+        ShapeMismatchError: a weight has another shape than the change for it.
         InvalidDataError: the task adapter is of a kind that cannot be merged exactly.
-        UsageError: `out` holds files.
+        NonFiniteTensorError: a merged weight would hold NaN or infinity.
+        UsageError: `out` holds files, or a coefficient is senseless.
     """
-    reasons = tuple(structural_reasons(vector.architecture, source.architecture))
-    if reasons:
-        message = f"the vector does not fit {source.model_id}: {reasons[0].detail}"
-        raise CompatibilityError(message, reasons=reasons)
+    verdict = compare(vector.architecture, source.config)
+    require(verdict, allow_unverified_lineage=True)
+    changes: dict[str, list[LowRankFactors]] = {}
     adapter = {} if task_adapter is None else read_lora_adapter(task_adapter)
-    missing = sorted(
-        set(adapter) - {name.removesuffix(".weight") for name in source.names()}
-    )
-    if missing:
-        message = f"{task_adapter}: {source.model_id} has no module {missing[0]}"
-        raise InvalidDataError(message)
+    for part in (adapter, _vector_changes(vector, coefficients)):
+        for path, factors in part.items():
+            changes.setdefault(f"{path}.weight", []).append(factors)
+    _check_places(source, changes)
     with fresh_directory(out) as work:
-        _copy_small_files(source.directory, work)
+        _copy_other_files(source.directory, work)
         for done, shard in enumerate(source.weight_files, 1):
-            tensors = {}
-            for name, weight in source.read_shard(shard):
-                path = name.removesuffix(".weight")
-                updates = (_update(vector, path, coefficients), adapter.get(path))
-                total = _sum(updates)
-                tensors[name] = weight if total is None else _added(weight, total())
-            save_file(tensors, work / shard.name, metadata={"format": "pt"})
+            copy = work / shard.name
+            shutil.copyfile(shard, copy)
+            _rewrite(copy, changes)
             if progress:
                 progress(done, len(source.weight_files))
 
 
-def read_lora_adapter(directory: Path) -> dict[str, Callable[[], Tensor]]:
-    """The weight changes of a plain PEFT LoRA adapter, by module path.
-
-    Raises:
-        UsageError: there is no adapter in the directory.
-        InvalidDataError: it uses something that is not a plain weight change.
-    """
-    try:
-        config = json.loads((directory / "adapter_config.json").read_bytes())
-        tensors = load_file(directory / "adapter_model.safetensors")
-    except (OSError, ValueError) as error:
-        message = (
-            f"no PEFT adapter at {directory}: expected adapter_config.json and"
-            f" adapter_model.safetensors ({error})"
-        )
-        raise UsageError(message) from None
-    _refuse_special(directory, config)
-    changes: dict[str, Callable[[], Tensor]] = {}
-    for key, a in tensors.items():
-        path, mark, _ = plain_path(key).partition(".lora_A.")
-        if mark:
-            b = tensors[key.replace(".lora_A.", ".lora_B.")]
-            changes[path] = _Change(a, b, _scaling(config, path))
-    return changes
+def _vector_changes(
+    vector: SafetyVector, coefficients: Mapping[int, float] | None
+) -> dict[str, LowRankFactors]:
+    by_layer = vector.coefficients(coefficients)
+    scaled = {
+        path: (factors, by_layer.get(vector.layer_of(path), 0.0))
+        for path, factors in vector.factors.items()
+    }
+    return {path: f.scaled(c) for path, (f, c) in scaled.items() if c != 0.0}
 
 
-class _Change:
-    def __init__(self, a: Tensor, b: Tensor, scaling: float) -> None:
-        self._a, self._b, self._scaling = a, b, scaling
-
-    def __call__(self) -> Tensor:
-        return self._scaling * (self._b.float() @ self._a.float())
-
-
-def _refuse_special(directory: Path, config: Mapping[str, Any]) -> None:
-    special = ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern")
-    used = [key for key in special if config.get(key)]
-    if config.get("peft_type") != "LORA":
-        used.append(f"peft_type {config.get('peft_type')}")
-    if config.get("bias", "none") != "none":
-        used.append(f"bias {config['bias']}")
-    if used:
-        message = (
-            f"{directory}: an adapter with {', '.join(used)} cannot be merged here;"
-            " merge it with PEFT first and pass the merged model"
-        )
-        raise InvalidDataError(message)
+def _add_in_place(
+    weight: Tensor, change: LowRankFactors, name: str, *, transposed: bool
+) -> None:
+    delta_OI = change.delta().to(weight.device)
+    delta = delta_OI.T if transposed else delta_OI
+    with torch.no_grad():
+        weight.copy_(_added(weight, [delta], name))
 
 
-def _scaling(config: Mapping[str, Any], path: str) -> float:
-    rank, alpha = config.get("r"), config.get("lora_alpha")
-    if not isinstance(rank, int) or not isinstance(alpha, int | float) or rank < 1:
-        message = f"adapter_config.json: {path}: r {rank!r} and lora_alpha {alpha!r}"
-        raise InvalidDataError(message)
-    return float(alpha / rank**0.5 if config.get("use_rslora") else alpha / rank)
+def _added(weight: Tensor, deltas: list[Tensor], name: str) -> Tensor:
+    wide = weight.to(torch.promote_types(weight.dtype, torch.float32))
+    for delta in deltas:
+        wide = wide + delta
+    merged = wide.to(weight.dtype)
+    if not bool(torch.isfinite(merged).all()):
+        message = f"{name}: the merged weight would hold NaN or infinity"
+        raise NonFiniteTensorError(message, module=name.removesuffix(".weight"))
+    return merged
 
 
-def _update(
-    vector: SafetyVector, path: str, coefficients: Mapping[int, float] | None
-) -> Tensor | None:
-    factors = vector.factors.get(path)
-    if factors is None:
-        return None
-    layer = vector.layer_of(path)
-    coefficient = 1.0 if coefficients is None else coefficients.get(layer, 0.0)
-    if coefficient == 0.0 or layer not in vector.layers:
-        return None
-    return factors.scaled(coefficient).delta()
+def _check_places(
+    source: Checkpoint, changes: Mapping[str, list[LowRankFactors]]
+) -> None:
+    """Every change has a weight of its shape; before anything is written."""
+    entries: dict[str, TensorEntry] = {}
+    for shard in source.weight_files:
+        entries |= read_header(shard).by_name
+    for name, parts in changes.items():
+        entry = entries.get(name)
+        if entry is None or entry.dtype not in _DTYPES:
+            kind = (
+                "no such weight" if entry is None else f"it quantised ({entry.dtype})"
+            )
+            message = f"cannot merge into {name}: {source.model_id} has {kind}"
+            raise CompatibilityError(message)
+        for part in parts:
+            expected = (part.b_OR.shape[0], part.a_RI.shape[1])
+            if entry.shape != expected:
+                message = (
+                    f"{name}: expected shape {expected} as of the change, got"
+                    f" {entry.shape}"
+                )
+                raise ShapeMismatchError(
+                    message, module=name, expected=expected, actual=entry.shape
+                )
 
 
-def _sum(
-    updates: tuple[Tensor | None, Callable[[], Tensor] | None],
-) -> Callable[[], Tensor] | None:
-    update, change = updates
-    if update is None:
-        return change
-    if change is None:
-        return lambda: update
-    return lambda: update + change()
+def _rewrite(shard: Path, changes: Mapping[str, list[LowRankFactors]]) -> None:
+    touched = [entry for entry in read_header(shard).tensors if entry.name in changes]
+    with shard.open("r+b") as stream:
+        for entry in touched:
+            stream.seek(entry.start)
+            data = bytearray(stream.read(entry.end - entry.start))
+            weight = torch.frombuffer(data, dtype=_DTYPES[entry.dtype])
+            deltas = [part.delta() for part in changes[entry.name]]
+            merged = _added(weight.view(entry.shape), deltas, entry.name)
+            stream.seek(entry.start)
+            stream.write(merged.contiguous().view(torch.uint8).numpy().tobytes())
 
 
-def _added(weight: Tensor, update: Tensor) -> Tensor:
-    return (weight.to(torch.float32) + update.to(torch.float32)).to(weight.dtype)
-
-
-def _copy_small_files(source: Path, work: Path) -> None:
-    for path in _small_files(source):
-        shutil.copyfile(path, work / path.name)
-
-
-def _small_files(source: Path) -> Iterator[Path]:
-    for pattern in _KEPT_PATTERNS:
-        yield from (path for path in source.glob(pattern) if path.is_file())
+def _copy_other_files(source: Path, work: Path) -> None:
+    """Copy the config, the tokenizer and whatever else is no weight file."""
+    for path in sorted(source.iterdir()):
+        hidden = path.name.startswith(".")
+        if path.is_file() and not hidden and path.suffix not in _WEIGHT_SUFFIXES:
+            shutil.copyfile(path, work / path.name)

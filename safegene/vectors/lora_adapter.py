@@ -1,0 +1,108 @@
+"""Reads a plain PEFT LoRA adapter as weight changes, so that merging can include it.
+
+Whatever cannot be expressed as one low-rank change a weight is refused: an adapter that
+is merged in part would change the model in silence.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from safegene.artifact.manifest import CONFIG_NAME, TENSORS_NAME
+from safegene.errors import InvalidDataError, UsageError
+from safegene.vectors.factors import LowRankFactors
+from safegene.vectors.targets import plain_path
+
+# Fields of PEFT's LoRA configuration that do not change what merging adds, whatever
+# their value; any other field must be empty.
+_HARMLESS = frozenset(
+    {
+        *("auto_mapping", "base_model_name_or_path", "exclude_modules", "eva_config"),
+        *("inference_mode", "layers_pattern", "layers_to_transform", "lora_alpha"),
+        *("lora_dropout", "megatron_core", "peft_type", "peft_version", "r"),
+        *("qalora_group_size", "revision", "target_modules", "task_type", "use_rslora"),
+    }
+)
+_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "bias": ("none",),
+    # The other ways of initialization change the base weights as well.
+    "init_lora_weights": (True, False, "gaussian", "eva", "orthogonal"),
+}
+
+
+def read_lora_adapter(directory: Path) -> dict[str, LowRankFactors]:
+    """The weight changes of a plain PEFT LoRA adapter, by module path.
+
+    Args:
+        directory: holds `adapter_config.json` and `adapter_model.safetensors`.
+
+    Returns:
+        Float32 factors with the adapter's scaling folded into B.
+
+    Raises:
+        UsageError: there is no adapter in the directory.
+        InvalidDataError: it uses something that is not a plain weight change.
+    """
+    try:
+        config = json.loads((directory / CONFIG_NAME).read_bytes())
+        tensors = load_file(directory / TENSORS_NAME)
+    except (OSError, ValueError, SafetensorError) as error:
+        message = (
+            f"no PEFT adapter at {directory}: expected {CONFIG_NAME} and"
+            f" {TENSORS_NAME} ({error})"
+        )
+        raise UsageError(message) from None
+    _refuse_special(directory, config)
+    rank, scaling = _scaling(directory, config)
+    changes: dict[str, LowRankFactors] = {}
+    for key in tensors:
+        path, mark, _ = key.partition(".lora_A.")
+        pair = _pair(directory, tensors, key, rank)
+        if mark:
+            a_RI, b_OR = (factor.float() for factor in pair)
+            changes[plain_path(path)] = LowRankFactors(a_RI, b_OR * scaling)
+    return changes
+
+
+def _refuse_special(directory: Path, config: Any) -> None:
+    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
+        kind = config.get("peft_type") if isinstance(config, dict) else config
+        _refuse(directory, f"peft_type {kind!r}")
+    for field, value in sorted(config.items()):
+        allowed = _NEUTRAL.get(field, (None,))
+        if value and field not in _HARMLESS and value not in allowed:
+            _refuse(directory, f"{field} {value!r}")
+
+
+def _scaling(directory: Path, config: Mapping[str, Any]) -> tuple[int, float]:
+    rank, alpha = config.get("r"), config.get("lora_alpha")
+    if not isinstance(rank, int) or not isinstance(alpha, int | float) or rank < 1:
+        _refuse(directory, f"r {rank!r} and lora_alpha {alpha!r}")
+    return rank, float(alpha / rank**0.5 if config.get("use_rslora") else alpha / rank)
+
+
+def _pair(
+    directory: Path, tensors: Mapping[str, Tensor], key: str, rank: int
+) -> tuple[Tensor, Tensor]:
+    """The factors A and B that a key belongs to."""
+    a_key = key.replace(".lora_B.weight", ".lora_A.weight")
+    b_key = a_key.replace(".lora_A.weight", ".lora_B.weight")
+    pair = tensors.get(a_key), tensors.get(b_key)
+    if a_key == b_key or pair[0] is None or pair[1] is None:
+        _refuse(directory, f"the tensor {key}")
+    if pair[0].shape[:1] != (rank,) or pair[1].shape[1:] != (rank,):
+        _refuse(directory, f"factors of another rank than {rank} at {key}")
+    return pair[0], pair[1]
+
+
+def _refuse(directory: Path, what: str) -> NoReturn:
+    message = (
+        f"{directory}: an adapter with {what} cannot be merged here; merge it with"
+        " PEFT first and pass the merged model"
+    )
+    raise InvalidDataError(message)
