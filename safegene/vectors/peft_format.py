@@ -7,8 +7,10 @@ scaling folded into B, zeros for the layers that selection left out.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -34,7 +36,12 @@ from safegene.artifact.reference import VectorName, canonical_version
 from safegene.artifact.segments import segment_file
 from safegene.artifact.tensorwriter import write_tensor_file
 from safegene.artifact.vectorfile import adapter_config, factor_key
-from safegene.errors import NonFiniteTensorError, RankError, UsageError
+from safegene.errors import (
+    ManifestError,
+    NonFiniteTensorError,
+    RankError,
+    UsageError,
+)
 from safegene.files import fresh_directory
 from safegene.vectors.factors import LowRankFactors
 from safegene.vectors.vector import SafetyVector
@@ -44,7 +51,7 @@ DEFAULT_LICENSE = "Apache-2.0"
 
 def save_vector(
     vector: SafetyVector,
-    directory: Path,
+    directory: str | Path,
     *,
     namespace: str,
     name: str,
@@ -66,11 +73,13 @@ def save_vector(
     Raises:
         InvalidReferenceError: the name or version is not well formed.
         UsageError: the directory holds files.
+        ManifestError: the license or another fact breaks the format.
+        TensorFileError: the vector has no lineage sketch, or one of another length.
         NonFiniteTensorError: a factor holds NaN or infinity.
     """
     VectorName(namespace, name)
     version = canonical_version(version)
-    with fresh_directory(directory) as work:
+    with fresh_directory(Path(directory)) as work:
         footprint = _write_adapter(vector, work)
         (work / LINEAGE_NAME).write_bytes(write_sketch(vector.sketch))
         facts = {
@@ -88,12 +97,14 @@ def save_vector(
         }
         (work / CARD_NAME).write_text(write_card(facts), encoding="utf-8")
         files = tuple(_file_entry(work / path) for path in FILE_NAMES)
-        manifest = Manifest(**facts, files=files)
+        manifest = _checked(facts | {"files": files})
         (work / MANIFEST_NAME).write_bytes(manifest.to_bytes())
+        # Whatever is written must load: find out now, not at the reader's.
+        verify_directory(work, full=False)
     return manifest
 
 
-def load_vector(directory: Path, *, verify: bool = True) -> SafetyVector:
+def load_vector(directory: str | Path, *, verify: bool = True) -> SafetyVector:
     """Read a version's directory.
 
     Args:
@@ -104,6 +115,7 @@ def load_vector(directory: Path, *, verify: bool = True) -> SafetyVector:
         ArtifactError: something about the files is wrong; see `verify_directory`.
         NonFiniteTensorError: a factor holds NaN or infinity.
     """
+    directory = Path(directory)
     manifest = verify_directory(directory, full=verify)
     tensors = load_file(directory / TENSORS_NAME)
     factors: dict[str, LowRankFactors] = {}
@@ -132,7 +144,7 @@ def load_vector(directory: Path, *, verify: bool = True) -> SafetyVector:
 
 def export_adapter(
     vector: SafetyVector,
-    directory: Path,
+    directory: str | Path,
     *,
     coefficients: Mapping[int, float] | None = None,
 ) -> None:
@@ -144,11 +156,11 @@ def export_adapter(
         coefficients: one a layer, missing ones count 0; None means 1 everywhere.
 
     Raises:
-        UsageError: the directory holds files.
+        UsageError: the directory holds files, or a coefficient is senseless.
+        NonFiniteTensorError: a factor holds NaN or infinity.
     """
-    scaled = vector if coefficients is None else vector.scaled(coefficients)
-    with fresh_directory(directory) as work:
-        _write_adapter(scaled, work)
+    with fresh_directory(Path(directory)) as work:
+        _write_adapter(vector.scaled(coefficients), work)
 
 
 def servable_rank(rank: int) -> int:
@@ -164,6 +176,16 @@ def servable_rank(rank: int) -> int:
     raise RankError(message)
 
 
+def _checked(facts: Mapping[str, Any]) -> Manifest:
+    try:
+        return Manifest.model_validate(facts)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        pointer = "".join(f"/{part}" for part in first["loc"])
+        message = f"manifest: {pointer}: {first['msg']}"
+        raise ManifestError(message, pointer=pointer) from None
+
+
 def _write_adapter(vector: SafetyVector, work: Path) -> tuple[str, ...]:
     """Write the two files PEFT reads; return the footprint they cover."""
     rank = servable_rank(vector.rank)
@@ -172,8 +194,8 @@ def _write_adapter(vector: SafetyVector, work: Path) -> tuple[str, ...]:
     for path in footprint:
         factors = _padded(vector, path, rank)
         _check_finite(path, factors.a_RI, factors.b_OR)
-        tensors[factor_key(path, "A")] = factors.a_RI.to(torch.float32).contiguous()
-        tensors[factor_key(path, "B")] = factors.b_OR.to(torch.float32).contiguous()
+        tensors[factor_key(path, "A")] = _stored(factors.a_RI)
+        tensors[factor_key(path, "B")] = _stored(factors.b_OR)
     _save_in_order(tensors, work / TENSORS_NAME)
     config = adapter_config(
         base_id=vector.base_model.id,
@@ -183,6 +205,10 @@ def _write_adapter(vector: SafetyVector, work: Path) -> tuple[str, ...]:
     )
     (work / CONFIG_NAME).write_bytes(config)
     return footprint
+
+
+def _stored(factor: Tensor) -> Tensor:
+    return factor.detach().to(device="cpu", dtype=torch.float32).contiguous()
 
 
 def _covering_footprint(vector: SafetyVector) -> tuple[str, ...]:
