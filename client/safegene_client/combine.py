@@ -4,19 +4,14 @@ Serving stacks apply one adapter a request. The factors of both are put side by 
 which is exact: the rank of the result is the sum of the two.
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
-from safegene.artifact.manifest import CONFIG_NAME, TENSORS_NAME
-from safegene.artifact.vectorfile import factor_key
 from safegene.errors import InvalidDataError
 from safegene.vectors.factors import LowRankFactors
-from safegene.vectors.merge import read_lora_adapter
+from safegene.vectors.lora_adapter import read_lora_adapter
 from safegene.vectors.vector import SafetyVector
 
 
@@ -50,11 +45,8 @@ def combined_with_adapter(vector: SafetyVector, adapter: Path) -> SafetyVector:
 
 def _task_factors(vector: SafetyVector, adapter: Path) -> dict[str, LowRankFactors]:
     # Refuses adapters that are more than plain weight changes.
-    paths = read_lora_adapter(adapter)
-    config = json.loads((adapter / CONFIG_NAME).read_bytes())
-    tensors = load_file(adapter / TENSORS_NAME)
-    found: dict[str, LowRankFactors] = {}
-    for path in paths:
+    found = read_lora_adapter(adapter)
+    for path in found:
         if vector.architecture.module(path) is None:
             message = (
                 f"{adapter} changes {path}, which is no linear module of a layer; a"
@@ -62,14 +54,7 @@ def _task_factors(vector: SafetyVector, adapter: Path) -> dict[str, LowRankFacto
                 " (`safegene merge`)"
             )
             raise InvalidDataError(message)
-        a, b = (tensors[factor_key(path, factor)].float() for factor in ("A", "B"))
-        found[path] = LowRankFactors(a, b * _scaling(config))
     return found
-
-
-def _scaling(config: dict[str, Any]) -> float:
-    rank = config["r"] ** 0.5 if config.get("use_rslora") else config["r"]
-    return float(config["lora_alpha"] / rank)
 
 
 def _side_by_side(parts: list[LowRankFactors]) -> LowRankFactors:
