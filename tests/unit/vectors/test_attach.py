@@ -301,3 +301,31 @@ def test_unselected_layers_get_no_hook():
     with attach(model, vector) as attachment:
         assert attachment.coefficients == {1: 1.0}
         assert _hooks(model) == 7
+
+
+def test_model_that_moves_to_another_device_takes_the_vector_along():
+    model = tiny_model()
+
+    with attach(model, random_vector(model)):
+        layer = model.to("meta").model.layers[0].mlp.up_proj
+        moved = layer(torch.empty(1, 2, 32, device="meta"))
+
+    assert moved.device.type == "meta"
+    assert moved.shape == (1, 2, 48)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_generation_with_a_cache_uses_the_vector_at_every_token(family):
+    model = tiny_model(family)
+    ids = random_ids(model, batch=1)
+    vector = random_vector(model)
+    options = {"max_new_tokens": 6, "do_sample": False, "eos_token_id": None}
+    mask = torch.ones_like(ids)
+
+    with attach(model, vector):
+        attached = model.generate(ids, attention_mask=mask, **options)
+
+    merge_into(model, vector)
+    merged = model.generate(ids, attention_mask=mask, **options)
+    assert attached.shape == (1, 13)
+    assert torch.equal(attached, merged)

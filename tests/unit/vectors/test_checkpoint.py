@@ -115,6 +115,14 @@ def test_unknown_tensor_is_named(tmp_path):
         checkpoint.read("model.layers.7.mlp.up_proj.weight")
 
 
+def test_weights_damaged_after_opening_are_an_error_when_read(tmp_path):
+    checkpoint = Checkpoint.open(save_checkpoint(tiny_model(), tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"short")
+
+    with pytest.raises(TensorFileError, match=r"cannot read model\.norm"):
+        checkpoint.read("model.norm.weight")
+
+
 def test_unknown_family_is_an_error_only_when_the_architecture_is_asked_for(tmp_path):
     save_checkpoint(tiny_model(), tmp_path)
     config = tiny_config().to_dict() | {"model_type": "mamba"}

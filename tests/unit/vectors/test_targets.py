@@ -15,7 +15,12 @@ from safegene.errors import (
 )
 from safegene.vectors.attach import attach
 from safegene.vectors.factors import LowRankFactors
-from safegene.vectors.targets import base_weight, is_transposed, linear_shape
+from safegene.vectors.targets import (
+    base_weight,
+    find_modules,
+    is_transposed,
+    linear_shape,
+)
 
 
 def _hooks(model):
@@ -98,3 +103,37 @@ def test_conv1d_layers_are_understood():
     assert is_transposed(layer)
     assert linear_shape(layer) == (48, 32)
     assert tuple(base_weight(layer).shape) == (32, 48)
+
+
+def test_model_without_a_config_is_checked_module_by_module():
+    model = tiny_model()
+    vector = random_vector(model)
+
+    class Bare(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model.model
+
+    bare = Bare()
+
+    assert list(find_modules(bare, vector)) == list(vector.factors)
+
+
+def test_module_that_is_not_linear_is_refused():
+    model = tiny_model()
+    vector = random_vector(model)
+    model.model.layers[0].mlp.up_proj = torch.nn.Identity()
+
+    with pytest.raises(CompatibilityError, match="Identity has no weight"):
+        attach(model, vector)
+
+    assert _hooks(model) == 0
+
+
+def test_quantised_layer_is_matched_by_the_sizes_it_states():
+    layer = torch.nn.Linear(32, 48)
+    layer.weight = torch.nn.Parameter(
+        torch.zeros(768, 1, dtype=torch.uint8), requires_grad=False
+    )
+
+    assert linear_shape(layer) == (48, 32)

@@ -87,3 +87,8 @@ def test_factors_that_do_not_fit_their_module_are_refused(vector):
 def test_vector_that_touches_nothing_is_refused(vector):
     with pytest.raises(ManifestError, match="at least one module"):
         replace(vector, factors={})
+
+
+def test_module_of_no_layer_is_refused(vector):
+    with pytest.raises(ManifestError, match="lm_head belongs to no layer"):
+        vector.layer_of("lm_head")
