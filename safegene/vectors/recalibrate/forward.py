@@ -2,10 +2,13 @@
 
 Rows are left-padded in batches of similar length, and only the logits of their last
 positions are computed: for a small model the output head costs as much as many layers.
+What all rows begin with, the chat template's system prompt, is half of a short prompt;
+without gradients it runs once, and every row continues from its cache.
 
 Shapes: S coefficients, N rows of a batch, T tokens, K kept positions, V vocabulary.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +16,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 
+from safegene.evaluation.batches import text_config
 from safegene.vectors.attach import Attachment
+
+LEAST_PREFIX = 4
+"""A shorter common beginning is not worth a run of its own."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,15 @@ class TokenRow:
 
     ids: tuple[int, ...]
     keep: int
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What every row begins with, already run."""
+
+    ids: tuple[int, ...]
+    cache: DynamicCache
+    """Of one row; copied for each batch."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +92,11 @@ class Runner:
         """
         values = point_S.tolist()
         self._attachment.set_coefficients(dict(zip(self._layers, values, strict=True)))
+        with torch.no_grad():
+            prefix = self._prefix(rows)
         for indices in self._batches(rows):
             with torch.no_grad():
-                logits_NKV = self._logits([rows[index] for index in indices])
+                logits_NKV = self._logits([rows[index] for index in indices], prefix)
             yield indices, logits_NKV
 
     def run_live(
@@ -115,25 +134,61 @@ class Runner:
         for start in range(0, len(order), self._batch_size):
             yield order[start : start + self._batch_size]
 
-    def _logits(self, rows: Sequence[TokenRow]) -> Tensor:
+    def _prefix(self, rows: Sequence[TokenRow]) -> Prefix | None:
+        """Run what all rows begin with, up to the first token that is looked at."""
+        ids = common_beginning(rows)
+        if len(ids) < LEAST_PREFIX:
+            return None
+        device = next(self._model.parameters()).device
+        cache = DynamicCache(config=text_config(self._model))
+        self._model(
+            input_ids=torch.tensor([ids], device=device),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return Prefix(ids, cache)
+
+    def _logits(self, rows: Sequence[TokenRow], prefix: Prefix | None = None) -> Tensor:
         self.work += len(rows)
-        width = max(len(row.ids) for row in rows)
+        skip = len(prefix.ids) if prefix else 0
+        width = max(len(row.ids) for row in rows) - skip
         keep = max(row.keep for row in rows)
         ids_NT = torch.zeros((len(rows), width), dtype=torch.long)
-        mask_NT = torch.zeros((len(rows), width), dtype=torch.long)
+        mask_NT = torch.zeros((len(rows), skip + width), dtype=torch.long)
+        mask_NT[:, :skip] = 1
         for at, row in enumerate(rows):
-            ids_NT[at, width - len(row.ids) :] = torch.tensor(row.ids)
-            mask_NT[at, width - len(row.ids) :] = 1
+            rest = row.ids[skip:]
+            ids_NT[at, width - len(rest) :] = torch.tensor(rest)
+            mask_NT[at, skip + width - len(rest) :] = 1
+        cache = None
+        if prefix:
+            cache = copy.deepcopy(prefix.cache)
+            cache.batch_repeat_interleave(len(rows))
         device = next(self._model.parameters()).device
+        positions_NT = (mask_NT.cumsum(1) - 1).clamp(min=0)[:, skip:]
         output = self._model(
             input_ids=ids_NT.to(device),
             attention_mask=mask_NT.to(device),
-            position_ids=(mask_NT.cumsum(1) - 1).clamp(min=0).to(device),
-            use_cache=False,
+            position_ids=positions_NT.to(device),
+            past_key_values=cache,
+            use_cache=cache is not None,
             logits_to_keep=keep,
         )
         logits_NKV: Tensor = output.logits[:, -keep:]
         return logits_NKV
+
+
+def common_beginning(rows: Sequence[TokenRow]) -> tuple[int, ...]:
+    """The longest beginning of all rows that leaves every kept position out."""
+    if not rows:
+        return ()
+    most = min(len(row.ids) - row.keep for row in rows)
+    first = rows[0].ids[: max(0, most)]
+    for length, token in enumerate(first):
+        if any(row.ids[length] != token for row in rows):
+            return first[:length]
+    return first
 
 
 @contextmanager

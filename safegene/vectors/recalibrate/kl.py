@@ -87,10 +87,12 @@ class Behavior:
         size = self._runner.size
         fisher_SS = torch.zeros((size, size), dtype=torch.float64)
         zero_S = torch.zeros(size, dtype=torch.float64)
+        # Run as `kl` runs: the same padding and cache give the same rounding.
+        for indices, logits_NKV in self._runner.run(self._token_rows, zero_S):
+            self._remember(indices, torch.log_softmax(logits_NKV.float(), dim=-1))
         done = 0
         for batch in self._runner.run_live(self._token_rows, zero_S):
             log_p_NKV = torch.log_softmax(batch.logits_NKV.float(), dim=-1)
-            self._remember(batch.indices, log_p_NKV.detach())
             fisher_SS += self._batch_fisher(batch, log_p_NKV, generator, draws)
             done += len(batch.indices)
             if progress is not None:

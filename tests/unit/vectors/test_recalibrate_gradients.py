@@ -13,7 +13,13 @@ from support.recalibration import (
 
 from safegene.errors import NonFiniteTensorError
 from safegene.vectors.attach import attach
-from safegene.vectors.recalibrate.forward import Runner, TokenRow, steady
+from safegene.vectors.recalibrate.forward import (
+    LEAST_PREFIX,
+    Runner,
+    TokenRow,
+    common_beginning,
+    steady,
+)
 from safegene.vectors.recalibrate.kl import Behavior
 from safegene.vectors.recalibrate.objective import Group, Objective
 from safegene.vectors.recalibrate.samples import Effort, draw_samples
@@ -188,3 +194,31 @@ def test_batches_of_other_sizes_give_the_same_margins():
 
     for group, margins in small.items():
         assert torch.allclose(margins, large[group], atol=1e-4)
+
+
+def test_shared_beginning_runs_once_and_changes_nothing():
+    with _world() as (_, _, _, samples, runner):
+        rows = [
+            TokenRow((5, 6, 7, 8, 9, *row.ids), row.keep)
+            for row in samples.scored.rows(Group.HARMFUL)
+        ]
+        shared = common_beginning(rows)
+        whole = {
+            index: batch.logits_NKV[at].detach()
+            for batch in runner.run_live(rows, POINT)
+            for at, index in enumerate(batch.indices)
+        }
+        for indices, logits in runner.run(rows, POINT):
+            for at, index in enumerate(indices):
+                assert torch.allclose(logits[at], whole[index], atol=1e-4)
+
+    assert len(shared) >= LEAST_PREFIX
+
+
+def test_common_beginning_leaves_out_what_is_looked_at():
+    rows = [TokenRow((1, 2, 3, 4, 5), 1), TokenRow((1, 2, 3, 4), 2)]
+
+    assert common_beginning(rows) == (1, 2)
+    assert common_beginning([*rows, TokenRow((1, 9, 3, 4), 1)]) == (1,)
+    assert common_beginning([TokenRow((1, 2), 2)]) == ()
+    assert common_beginning([]) == ()
