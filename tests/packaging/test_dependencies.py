@@ -1,0 +1,58 @@
+"""Each package imports what its extra declares, and nothing is declared in vain."""
+
+import ast
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from support.sources import PACKAGES, ROOT, package_sources
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
+    "project"
+]
+USED_BY_OTHERS = {"numpy"}
+"""torch needs it to hand tensors to Python's buffers, without our importing it."""
+
+DISTRIBUTIONS = packages_distributions()
+
+
+def declared(*extras):
+    texts = list(PROJECT["dependencies"])
+    for extra in extras:
+        texts += PROJECT["optional-dependencies"][extra]
+    return {canonicalize_name(Requirement(text).name) for text in texts}
+
+
+def imported(*packages):
+    """Distributions that the packages import anywhere, also inside functions."""
+    names = set()
+    for source in package_sources():
+        if source.path.parts[0] not in packages:
+            continue
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names.add((node.module or "").partition(".")[0])
+    foreign = names - set(sys.stdlib_module_names) - set(PACKAGES)
+    return {canonicalize_name(DISTRIBUTIONS[name][0]) for name in foreign}
+
+
+@pytest.mark.parametrize(
+    ("packages", "extras"),
+    [
+        pytest.param(("safegene", "safegene_client"), ("torch",), id="client"),
+        pytest.param(("safegene_registry", "migrations"), ("registry",), id="registry"),
+    ],
+)
+def test_what_is_imported_is_declared(packages, extras):
+    assert imported(*packages) <= declared(*extras)
+
+
+def test_what_is_declared_is_imported():
+    used = imported(*PACKAGES, "migrations") | USED_BY_OTHERS
+
+    assert declared("torch", "registry") <= used
