@@ -6,7 +6,10 @@ from contextlib import contextmanager
 from safegene.errors import UsageError
 
 TORCH_MODULES = frozenset(
-    {"jaxtyping", "numpy", "peft", "safetensors", "tokenizers", "torch", "transformers"}
+    {
+        *("huggingface_hub", "jaxtyping", "numpy", "peft", "safetensors", "tokenizers"),
+        *("torch", "transformers"),
+    }
 )
 
 

@@ -8,6 +8,7 @@ from importlib.metadata import packages_distributions
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from safegene_client.extras import TORCH_MODULES
 from support.sources import PACKAGES, ROOT, package_sources
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
@@ -56,3 +57,10 @@ def test_what_is_declared_is_imported():
     used = imported(*PACKAGES, "migrations") | USED_BY_OTHERS
 
     assert declared("torch", "registry") <= used
+
+
+def test_the_client_knows_every_module_of_the_torch_extra():
+    """Else its absence would be told as a bug instead of as a missing extra."""
+    extra = declared("torch") - declared()
+
+    assert {name.replace("-", "_") for name in extra} <= TORCH_MODULES
