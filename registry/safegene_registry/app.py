@@ -1,0 +1,67 @@
+"""The application: `create_app(settings)` puts the parts together.
+
+Importing this module starts nothing. The database must be migrated before the
+application starts; `safegene-registry serve` does that.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+from safegene import __version__
+from safegene_registry.db import THREADS
+from safegene_registry.middleware import BodyLimitMiddleware, RequestMiddleware
+from safegene_registry.problems import install_problem_handlers
+from safegene_registry.routes import compatibility, health, uploads, vectors
+from safegene_registry.routes.responses import COMMON_RESPONSES
+from safegene_registry.services import open_services
+from safegene_registry.settings import Settings
+
+DESCRIPTION = """\
+Publish, find and download safety vectors. Reads are public; writes need a token. Every
+answer that is not a success is an RFC 9457 problem.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the service.
+
+    Args:
+        settings: where the data lies, and the limits.
+
+    Returns:
+        An ASGI application; its lifespan opens and closes the database.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        services = open_services(settings)
+        app.state.services = services
+        try:
+            yield
+        finally:
+            services.database.dispose()
+
+    app = FastAPI(
+        title="SafeGene registry",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        responses=COMMON_RESPONSES,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    install_problem_handlers(app)
+    for module in (vectors, uploads, compatibility, health):
+        app.include_router(module.router)
+    # The last one added is the outermost.
+    app.add_middleware(
+        BodyLimitMiddleware, max_request_bytes=settings.max_request_bytes
+    )
+    app.add_middleware(RequestMiddleware)
+    return app

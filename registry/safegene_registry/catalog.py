@@ -1,0 +1,239 @@
+"""Reading: search, resolve and describe what is published."""
+
+import base64
+import binascii
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from packaging.version import Version as ParsedVersion
+from sqlalchemy.orm import Session
+
+from safegene.artifact.reference import VectorName, best_version, canonical_version
+from safegene_registry import repositories
+from safegene_registry.models import ArchitectureRow, File, Head, Vector, Version
+from safegene_registry.problems import Fault, ProblemError
+from safegene_registry.repositories import SearchFilter
+from safegene_registry.schemas import (
+    ArchitectureSummary,
+    FileDetail,
+    Latest,
+    VectorDetail,
+    VectorPage,
+    VectorSummary,
+    VersionDetail,
+    VersionEntry,
+)
+from safegene_registry.services import Services
+
+LATEST = "latest"
+"""The alias every vector has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Which version of a vector is wanted; at most one is set, none means newest."""
+
+    constraint: str | None = None
+    alias: str | None = None
+    digest: str | None = None
+
+
+def search(
+    services: Services, wanted: SearchFilter, *, limit: int, cursor: str | None
+) -> VectorPage:
+    """One page of vectors whose newest version matches, by name."""
+    after = decode_cursor(cursor) if cursor is not None else None
+    with services.database.reading() as session:
+        vectors = repositories.search_vectors(
+            session, wanted, after=after, limit=limit + 1
+        )
+        page = vectors[:limit]
+        items = summaries(session, page)
+    more = len(vectors) > limit
+    return VectorPage(
+        items=items, next_cursor=encode_cursor(page[-1]) if more else None
+    )
+
+
+def encode_cursor(last: Vector) -> str:
+    """Where the next page starts."""
+    text = json.dumps([last.namespace, last.name])
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def decode_cursor(cursor: str) -> tuple[str, str]:
+    """The name after which the page starts."""
+    try:
+        text = base64.b64decode(cursor.encode(), altchars=b"-_", validate=True)
+        match json.loads(text):
+            case [str(namespace), str(name)]:
+                return namespace, name
+    except (binascii.Error, ValueError):
+        pass
+    fault = Fault("/query/cursor", "not a cursor of this registry")
+    detail = "The cursor is not one that this registry gave out; start without one."
+    raise ProblemError(detail, "invalid-request", faults=[fault])
+
+
+def summaries(session: Session, vectors: Sequence[Vector]) -> list[VectorSummary]:
+    """Vectors as lists show them, in the order given."""
+    heads: dict[UUID, list[Head]] = defaultdict(list)
+    for head in repositories.heads_of(session, [vector.id for vector in vectors]):
+        heads[head.vector_id].append(head)
+    return [summary(vector, heads[vector.id]) for vector in vectors]
+
+
+def summary(vector: Vector, heads: Sequence[Head]) -> VectorSummary:
+    """One vector, described by the newest of its families' newest versions."""
+    version = newest_of(heads)
+    return VectorSummary(
+        namespace=vector.namespace,
+        name=vector.name,
+        description=version.description,
+        license=version.license,
+        base_model=repositories.base_model(version),
+        architecture=architecture_summary(version.architecture),
+        rank=version.rank,
+        latest=Latest(version=version.version, digest=version.digest),
+        version_count=sum(head.version_count for head in heads),
+    )
+
+
+def architecture_summary(row: ArchitectureRow) -> ArchitectureSummary:
+    """A family in short."""
+    return ArchitectureSummary(
+        model_type=row.model_type,
+        layers=row.layers,
+        hidden_size=row.hidden_size,
+        fingerprint=row.fingerprint,
+    )
+
+
+def describe(services: Services, vector: VectorName) -> VectorDetail:
+    """A vector and its versions, newest first."""
+    with services.database.reading() as session:
+        row = find_vector(session, vector)
+        head = summaries(session, [row])[0]
+        versions = repositories.list_versions(session, row.id)
+    ordered = sorted(versions, key=lambda pair: ParsedVersion(pair[0]), reverse=True)
+    return VectorDetail(
+        **head.model_dump(),
+        versions=[VersionEntry(version=v, digest=d) for v, d in ordered],
+    )
+
+
+def resolve(
+    services: Services, vector: VectorName, selector: Selector
+) -> VersionDetail:
+    """The one version that a range, an alias or a digest means."""
+    with services.database.reading() as session:
+        row = find_vector(session, vector)
+        version = (
+            repositories.find_version(session, vector, digest=selector.digest)
+            if selector.digest is not None
+            else best_of(session, row, selector)
+        )
+        if version is None:
+            detail = f"No version of {vector} is {spelled(selector)}."
+            raise not_found(detail)
+        return version_detail(session, vector, version)
+
+
+def best_of(session: Session, row: Vector, selector: Selector) -> Version | None:
+    """The newest version that the selector allows."""
+    if selector.alias is not None and selector.alias != LATEST:
+        return None
+    if selector.constraint is None:
+        heads = repositories.heads_of(session, [row.id])
+        return newest_of(heads)
+    versions = repositories.list_versions(session, row.id)
+    best = best_version([version for version, _ in versions], selector.constraint)
+    return repositories.version_of_vector(session, row.id, best) if best else None
+
+
+def newest_of(heads: Sequence[Head]) -> Version:
+    """The newest of the families' newest versions."""
+    newest = best_version([head.version.version for head in heads], None)
+    return next(h.version for h in heads if h.version.version == newest)
+
+
+def spelled(selector: Selector) -> str:
+    """The selector for a sentence."""
+    if selector.digest is not None:
+        return selector.digest
+    if selector.alias is not None:
+        return f"called {selector.alias!r}"
+    return f"in {selector.constraint!r}"
+
+
+def find_vector(session: Session, vector: VectorName) -> Vector:
+    """The vector, or `not-found`."""
+    row = repositories.find_vector(session, vector)
+    if row is None:
+        detail = f"There is no vector {vector}."
+        raise not_found(detail)
+    return row
+
+
+def find_version(
+    session: Session, vector: VectorName, version: str, *, with_manifest: bool = False
+) -> Version:
+    """The version in any spelling, or `not-found`."""
+    canonical = canonical_version(version)
+    row = repositories.find_version(
+        session, vector, version=canonical, with_manifest=with_manifest
+    )
+    if row is None:
+        detail = f"There is no version {canonical} of {vector}."
+        raise not_found(detail)
+    return row
+
+
+def find_file(session: Session, version: Version, path: str) -> File:
+    """The file of a version, or `not-found`."""
+    row = repositories.find_file(session, version.id, path)
+    if row is None:
+        names = ", ".join(f.path for f in repositories.list_files(session, version.id))
+        detail = f"The version has no file {path!r}; it has {names}."
+        raise not_found(detail)
+    return row
+
+
+def version_detail(
+    session: Session, vector: VectorName, version: Version
+) -> VersionDetail:
+    """A version as the interface shows it."""
+    return VersionDetail(
+        namespace=vector.namespace,
+        name=vector.name,
+        version=version.version,
+        digest=version.digest,
+        size_bytes=version.size_bytes,
+        files=file_details(
+            vector, version, repositories.list_files(session, version.id)
+        ),
+    )
+
+
+def file_details(
+    vector: VectorName, version: Version, files: Iterable[File]
+) -> list[FileDetail]:
+    """The files of a version as the interface shows them."""
+    base = f"/v1/vectors/{vector}/versions/{version.version}/files"
+    return [
+        FileDetail(
+            path=file.path,
+            digest=file.digest,
+            size_bytes=file.blob.size_bytes,
+            url=f"{base}/{file.path}",
+        )
+        for file in files
+    ]
+
+
+def not_found(detail: str) -> ProblemError:
+    """The problem."""
+    return ProblemError(detail, "not-found")

@@ -1,0 +1,119 @@
+"""Answers that carry bytes: conditions, one range, immutable caching.
+
+Written out rather than taken from Starlette's `FileResponse`, which answers a malformed
+or unsatisfiable range in plain text, sends several ranges as multipart (no client of
+ours can use that), knows only files, and derives validators from the file's time.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+
+from safegene_registry.problems import ProblemError
+
+CHUNK_BYTES = 1 << 20
+IMMUTABLE = "public, max-age=31536000, immutable"
+RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.IGNORECASE | re.ASCII)
+MAX_DIGITS = 18
+"""Longer numbers lie past the end of any file and cost time to read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes that never change."""
+
+    digest: str
+    size: int
+    media_type: str
+    open: Callable[[], BinaryIO]
+
+
+def content_response(request: Request, content: Content) -> Response:
+    """Answer a GET or HEAD for immutable bytes.
+
+    Raises:
+        ProblemError: `range-not-satisfiable`.
+    """
+    etag = f'"{content.digest}"'
+    headers = {"ETag": etag, "Cache-Control": IMMUTABLE, "Accept-Ranges": "bytes"}
+    if names_etag(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    span = None
+    if request.method == "GET" and request.headers.get("if-range", etag) == etag:
+        span = parse_range(request.headers.get("range"), content.size)
+    start, stop = span or (0, content.size)
+    headers["Content-Length"] = str(stop - start)
+    status = 200
+    if span is not None:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{content.size}"
+        status = 206
+    if request.method == "HEAD":
+        return Response(
+            status_code=status, headers=headers, media_type=content.media_type
+        )
+    return StreamingResponse(
+        read_span(content, start, stop),
+        status_code=status,
+        headers=headers,
+        media_type=content.media_type,
+    )
+
+
+def names_etag(condition: str | None, etag: str) -> bool:
+    """Whether an If-None-Match names the entity, by weak comparison."""
+    if condition is None:
+        return False
+    tags = (tag.strip().removeprefix("W/") for tag in condition.split(","))
+    return any(tag in ("*", etag) for tag in tags)
+
+
+def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """The range asked for, as start and stop.
+
+    Returns:
+        None when the whole is to be sent: no range, several, or a malformed one, all of
+        which RFC 9110 section 14.2 lets a server ignore.
+
+    Raises:
+        ProblemError: the range lies outside the file.
+    """
+    match = RANGE.fullmatch(header.strip()) if header is not None else None
+    if match is None or match[0].endswith("=-"):
+        return None
+    first, last = (
+        10**MAX_DIGITS if len(digits) > MAX_DIGITS else int(digits) if digits else None
+        for digits in match.groups()
+    )
+    if first is None:
+        start, stop = max(size - (last or 0), 0), size
+    elif last is None:
+        start, stop = first, size
+    elif last < first:
+        return None
+    else:
+        start, stop = first, min(last + 1, size)
+    if start >= size:
+        detail = f"The file has {size} bytes; the range {header!r} starts past its end."
+        raise ProblemError(
+            detail,
+            "range-not-satisfiable",
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+    return start, stop
+
+
+def read_span(content: Content, start: int, stop: int) -> Iterator[bytes]:
+    """The bytes from start to stop, in chunks."""
+    with content.open() as file:
+        file.seek(start)
+        while start < stop:
+            chunk = file.read(min(CHUNK_BYTES, stop - start))
+            if not chunk:
+                # The connection breaks off: a short answer must not look whole.
+                raise EOFError(content.digest)
+            start += len(chunk)
+            yield chunk

@@ -1,0 +1,170 @@
+"""Which published vectors fit a model, judged from its config alone.
+
+"Fits" is an index look-up by fingerprint; "others" walks the families, never the
+versions, and says of each what stands in the way.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from safegene.artifact.architecture import Architecture, architecture_from_config
+from safegene.artifact.compatibility import Verdict, compare
+from safegene.artifact.reference import best_version, canonical_constraint, check_part
+from safegene.errors import UnsupportedFamilyError
+from safegene_registry import repositories
+from safegene_registry.models import Head, Version
+from safegene_registry.schemas import (
+    ArchitectureSummary,
+    CompatibilityAnswer,
+    CompatibilityQuestion,
+    Match,
+)
+from safegene_registry.services import Services
+
+MAX_OTHERS = 10
+"""Vectors named that do not fit; more would only repeat the reasons."""
+
+PAGE = 100
+"""Heads read at a time while a range rules some of them out."""
+
+
+def answer(services: Services, question: CompatibilityQuestion) -> CompatibilityAnswer:
+    """Which vectors fit the model, and what comes nearest of the rest.
+
+    Raises:
+        InvalidReferenceError: the range or the namespace is malformed.
+    """
+    if question.constraint is not None:
+        canonical_constraint(question.constraint)
+    if question.namespace is not None:
+        check_part(question.namespace, "namespace")
+    try:
+        target = architecture_from_config(question.config)
+    except UnsupportedFamilyError:
+        return CompatibilityAnswer(
+            architecture=None,
+            reasons=list(unknown(question.config).reasons),
+            fits=[],
+            others=[],
+        )
+    with services.database.reading() as session:
+        return CompatibilityAnswer(
+            architecture=ArchitectureSummary(
+                model_type=target.model_type,
+                layers=target.layers,
+                hidden_size=target.hidden_size,
+                fingerprint=str(target.fingerprint),
+            ),
+            reasons=[],
+            fits=fitting(session, target, question),
+            others=nearest(session, target, question),
+        )
+
+
+def unknown(config: Mapping[str, Any]) -> Verdict:
+    """Why the architecture of this config is not known."""
+    # With no architecture known, any other serves to be compared with.
+    any_other = Architecture(
+        model_type="none",
+        hidden_size=1,
+        layers=1,
+        heads=1,
+        kv_heads=1,
+        head_size=1,
+        modules=(),
+    )
+    return compare(any_other, config)
+
+
+def fitting(
+    session: Session, target: Architecture, question: CompatibilityQuestion
+) -> list[Match]:
+    """Vectors of the same family, most recently published first."""
+    fingerprint = str(target.fingerprint)
+    verdict = compare(target, question.config)
+    matches: list[Match] = []
+    after = None
+    while len(matches) < question.limit:
+        heads = repositories.family_heads(
+            session,
+            fingerprint,
+            namespace=question.namespace,
+            after=after,
+            limit=PAGE if question.constraint else question.limit,
+        )
+        if not heads:
+            break
+        after = (heads[-1].published_at, heads[-1].vector_id)
+        versions = (best_match(session, head, question.constraint) for head in heads)
+        matches.extend(match(found, verdict) for found in versions if found)
+    return matches[: question.limit]
+
+
+def best_match(session: Session, head: Head, constraint: str | None) -> Version | None:
+    """The newest version of a head's vector and family that the range allows."""
+    if constraint is None:
+        return head.version
+    versions = repositories.list_versions(
+        session, head.vector_id, fingerprint=head.fingerprint
+    )
+    best = best_version([version for version, _ in versions], constraint)
+    if best is None or best == head.version.version:
+        return head.version if best else None
+    return repositories.version_of_vector(session, head.vector_id, best)
+
+
+def nearest(
+    session: Session, target: Architecture, question: CompatibilityQuestion
+) -> list[Match]:
+    """Vectors of the families most like the target's, with what stands in the way."""
+    families = repositories.nearest_architectures(
+        session,
+        fingerprint=str(target.fingerprint),
+        model_type=target.model_type,
+        hidden_size=target.hidden_size,
+        layers=target.layers,
+        namespace=question.namespace,
+        limit=MAX_OTHERS,
+    )
+    matches: list[Match] = []
+    for family in families:
+        heads = repositories.family_heads(
+            session,
+            family.fingerprint,
+            namespace=question.namespace,
+            after=None,
+            limit=MAX_OTHERS - len(matches),
+        )
+        matches.extend(unfit(session, heads, family.document, question))
+        if len(matches) >= MAX_OTHERS:
+            break
+    return matches
+
+
+def unfit(
+    session: Session,
+    heads: Sequence[Head],
+    document: str,
+    question: CompatibilityQuestion,
+) -> list[Match]:
+    """The vectors of one other family, judged once for all."""
+    architecture = Architecture.model_validate_json(document)
+    verdict = compare(architecture, question.config)
+    versions = (best_match(session, head, question.constraint) for head in heads)
+    return [match(version, verdict) for version in versions if version]
+
+
+def match(version: Version, verdict: Verdict) -> Match:
+    """A version with its verdict, as the interface shows it."""
+    return Match(
+        namespace=version.vector.namespace,
+        name=version.vector.name,
+        version=version.version,
+        digest=version.digest,
+        base_model=repositories.base_model(version),
+        level=verdict.level,
+        reasons=list(verdict.reasons),
+        notes=list(verdict.notes),
+    )

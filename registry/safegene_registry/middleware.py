@@ -1,0 +1,105 @@
+"""What wraps every request: its id, its log line, its body limit, its last resort.
+
+Plain ASGI, so that bodies stream through untouched.
+"""
+
+import time
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from safegene_registry.log import get_logger
+from safegene_registry.problems import ProblemError, problem_response
+
+log = get_logger("safegene_registry.requests")
+
+
+class RequestMiddleware:
+    """Give each request an id, log how it ended, and answer 500 if nobody else did."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = str(uuid4())
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = time.perf_counter()
+        status: int | None = None
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                # Files are whatever a publisher sent: never let a browser guess.
+                headers["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self.app(scope, receive, send_with_id)
+            except Exception:
+                # The outermost edge: log and convert, so that no caller ever sees a
+                # stack trace and no request ends without an answer.
+                log.exception("request_failed", path=scope["path"])
+                if status is None:
+                    request = Request(scope)
+                    problem = ProblemError(
+                        "The registry failed; the log has the reason.", "internal-error"
+                    )
+                    response = problem_response(request, problem)
+                    await response(scope, receive, send_with_id)
+            finally:
+                log.info(
+                    "request_served",
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=status,
+                    duration_ms=round((time.perf_counter() - started) * 1000, 1),
+                )
+
+
+class BodyLimitMiddleware:
+    """Refuse bodies over the limit while they arrive.
+
+    PUT is left alone: only blobs are sent with it, and they are counted against the
+    manifest that promised them.
+    """
+
+    def __init__(self, app: ASGIApp, max_request_bytes: int) -> None:
+        self.app = app
+        self.max_request_bytes = max_request_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run one request with a counted body."""
+        if scope["type"] != "http" or scope["method"] == "PUT":
+            await self.app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "0")
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            if announced.isdecimal() and int(announced) > self.max_request_bytes:
+                raise self.too_large()
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.max_request_bytes:
+                raise self.too_large()
+            return message
+
+        await self.app(scope, counted, send)
+
+    def too_large(self) -> HTTPException:
+        """The refusal; of the framework's type, which its body parsers let through."""
+        limit = self.max_request_bytes
+        return HTTPException(413, f"The body is larger than {limit} bytes.")

@@ -1,0 +1,54 @@
+"""Bring a database to the newest schema; the scripts come with the package.
+
+In a wheel the scripts lie beside this module, in a checkout at its root.
+"""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.engine import Connection
+
+from safegene_registry import models
+from safegene_registry.db import Base, Database
+
+
+def script_directory() -> Path:
+    """Where the migration scripts are, as an absolute path.
+
+    Raises:
+        FileNotFoundError: the installation is incomplete.
+    """
+    here = Path(__file__).resolve().parent
+    for candidate in (here / "migrations", here.parents[1] / "migrations"):
+        if (candidate / "env.py").is_file():
+            return candidate
+    message = f"no migration scripts beside {here}: install safegene again"
+    raise FileNotFoundError(message)
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Configuration for Alembic's commands, without a file."""
+    config = Config()
+    config.set_main_option("script_location", str(script_directory()))
+    config.set_main_option("path_separator", "os")
+    config.set_main_option(
+        "file_template",
+        "%%(year)d_%%(month).2d_%%(day).2d_%%(hour).2d%%(minute).2d_%%(rev)s_%%(slug)s",
+    )
+    config.attributes["connection"] = connection
+    config.attributes["target_metadata"] = Base.metadata
+    return config
+
+
+def upgrade(database: Database, revision: str = "head") -> None:
+    """Run the scripts that the database lacks; several processes may try at once.
+
+    The write lock is taken before the database is asked where it stands, so the second
+    one waits and then finds nothing left to do.
+    """
+    with database.write_engine.begin() as connection:
+        command.upgrade(alembic_config(connection), revision)
+
+
+__all__ = ["alembic_config", "models", "script_directory", "upgrade"]

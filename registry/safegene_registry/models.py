@@ -1,0 +1,213 @@
+"""The tables.
+
+    namespaces ─< vectors ─< versions >─ architectures
+                     │          │  └─< files >─ blobs
+                     └─< heads >┘
+    tokens ─< uploads
+
+`versions`, `files` and `architectures` are insert-only, held by triggers in the
+database. What moves (which version of a vector is the newest) lives in `heads`.
+"""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from safegene_registry.db import Base, UtcDateTime
+
+DIGEST = String(71)
+"""`sha256:` and 64 hexadecimal digits."""
+
+PART = String(64)
+"""A namespace, or the name of a vector within one."""
+
+
+def digest_check(column: str) -> CheckConstraint:
+    """Database check that a column looks like a digest."""
+    return CheckConstraint(
+        f"length({column}) = 71 AND {column} LIKE 'sha256:%'", name=column
+    )
+
+
+class Namespace(Base):
+    """A publisher's room; made when a version is first published into it."""
+
+    __tablename__ = "namespaces"
+
+    name: Mapped[str] = mapped_column(PART, primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(
+        UtcDateTime, server_default=func.current_timestamp()
+    )
+
+
+class Token(Base):
+    """A secret that may write; only its digest is kept."""
+
+    __tablename__ = "tokens"
+    __table_args__ = (
+        digest_check("digest"),
+        CheckConstraint("scope IN ('publish', 'admin')", name="scope"),
+        UniqueConstraint("digest"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4)
+    name: Mapped[str] = mapped_column(
+        String(128), comment="what the operator calls it; need not be unique"
+    )
+    digest: Mapped[str] = mapped_column(DIGEST, comment="sha256 of the secret")
+    scope: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime] = mapped_column(
+        UtcDateTime, server_default=func.current_timestamp()
+    )
+
+
+class ArchitectureRow(Base):
+    """A base model's structure, once per fingerprint. Insert-only."""
+
+    __tablename__ = "architectures"
+    __table_args__ = (
+        digest_check("fingerprint"),
+        # Serves "the nearest families", which looks by these three.
+        Index(None, "model_type", "hidden_size", "layers"),
+    )
+
+    fingerprint: Mapped[str] = mapped_column(DIGEST, primary_key=True)
+    model_type: Mapped[str] = mapped_column(Text)
+    hidden_size: Mapped[int]
+    layers: Mapped[int]
+    document: Mapped[str] = mapped_column(
+        Text, comment="the whole structure, as JSON; the fingerprint names it"
+    )
+
+
+class Vector(Base):
+    """A published safety vector, by name."""
+
+    __tablename__ = "vectors"
+    __table_args__ = (UniqueConstraint("namespace", "name"),)
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4)
+    namespace: Mapped[str] = mapped_column(PART, ForeignKey("namespaces.name"))
+    name: Mapped[str] = mapped_column(PART)
+    created_at: Mapped[datetime] = mapped_column(
+        UtcDateTime, server_default=func.current_timestamp()
+    )
+
+
+class Version(Base):
+    """One immutable published state of a vector. Insert-only."""
+
+    __tablename__ = "versions"
+    __table_args__ = (
+        digest_check("digest"),
+        CheckConstraint("size_bytes >= 0", name="size_bytes"),
+        UniqueConstraint("vector_id", "version"),
+        UniqueConstraint("digest"),
+        Index(None, "vector_id", "fingerprint"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4)
+    vector_id: Mapped[UUID] = mapped_column(ForeignKey("vectors.id"))
+    version: Mapped[str] = mapped_column(Text, comment="canonical spelling")
+    digest: Mapped[str] = mapped_column(DIGEST, comment="digest of the manifest")
+    manifest: Mapped[bytes] = mapped_column(
+        LargeBinary, deferred=True, deferred_raiseload=True, comment="its exact bytes"
+    )
+    description: Mapped[str] = mapped_column(Text)
+    license: Mapped[str] = mapped_column(Text)
+    base_model_id: Mapped[str] = mapped_column(Text, index=True)
+    base_model_revision: Mapped[str] = mapped_column(Text)
+    fingerprint: Mapped[str] = mapped_column(
+        DIGEST, ForeignKey("architectures.fingerprint")
+    )
+    rank: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger, comment="sum of its files")
+    token_id: Mapped[UUID] = mapped_column(
+        ForeignKey("tokens.id"), comment="who published it"
+    )
+    published_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    vector: Mapped[Vector] = relationship(lazy="raise")
+    architecture: Mapped[ArchitectureRow] = relationship(lazy="raise")
+
+
+class Blob(Base):
+    """Bytes in the blob store that a published version names."""
+
+    __tablename__ = "blobs"
+    __table_args__ = (
+        digest_check("digest"),
+        CheckConstraint("size_bytes >= 0", name="size_bytes"),
+    )
+
+    digest: Mapped[str] = mapped_column(DIGEST, primary_key=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class File(Base):
+    """One file of a version. Insert-only."""
+
+    __tablename__ = "files"
+
+    version_id: Mapped[UUID] = mapped_column(
+        ForeignKey("versions.id"), primary_key=True
+    )
+    path: Mapped[str] = mapped_column(String(255), primary_key=True)
+    digest: Mapped[str] = mapped_column(DIGEST, ForeignKey("blobs.digest"), index=True)
+    blob: Mapped[Blob] = relationship(lazy="raise")
+
+
+class Head(Base):
+    """The newest version of a vector within one family, and how many there are.
+
+    With it, "what fits this fingerprint" and "what is the newest" are index look-ups
+    that do not grow with the number of versions.
+    """
+
+    __tablename__ = "heads"
+    __table_args__ = (
+        CheckConstraint("version_count > 0", name="version_count"),
+        Index(None, "fingerprint", "published_at", "vector_id"),
+    )
+
+    vector_id: Mapped[UUID] = mapped_column(ForeignKey("vectors.id"), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(
+        DIGEST, ForeignKey("architectures.fingerprint"), primary_key=True
+    )
+    version_id: Mapped[UUID] = mapped_column(ForeignKey("versions.id"))
+    version_count: Mapped[int]
+    published_at: Mapped[datetime] = mapped_column(
+        UtcDateTime, comment="when the newest was published"
+    )
+    version: Mapped[Version] = relationship(lazy="raise")
+
+
+class Upload(Base):
+    """A version on its way in; nothing of it is visible to readers."""
+
+    __tablename__ = "uploads"
+    __table_args__ = (
+        digest_check("digest"),
+        CheckConstraint("state IN ('open', 'published')", name="state"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4)
+    token_id: Mapped[UUID] = mapped_column(ForeignKey("tokens.id"))
+    digest: Mapped[str] = mapped_column(DIGEST, comment="digest of the manifest")
+    manifest: Mapped[bytes] = mapped_column(LargeBinary)
+    state: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

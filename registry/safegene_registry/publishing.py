@@ -1,0 +1,349 @@
+"""Publishing: open an upload, receive its blobs, complete it in one transaction.
+
+Blobs come first, rows second. Until the last transaction nothing is visible; after a
+crash anywhere before it there is nothing but staged or unreferenced blobs. The same
+manifest again is a success, another one under the same version is a conflict, and the
+database decides who was first.
+"""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy.orm import Session
+
+from safegene.artifact.digest import Digest
+from safegene.artifact.manifest import FileEntry, Manifest
+from safegene.artifact.reference import best_version
+from safegene_registry import repositories
+from safegene_registry.auth import Principal
+from safegene_registry.catalog import version_detail
+from safegene_registry.log import get_logger
+from safegene_registry.models import Upload, Version
+from safegene_registry.problems import Fault, ProblemError
+from safegene_registry.schemas import BlobTarget, UploadDetail, VersionDetail
+from safegene_registry.services import Services
+from safegene_registry.storage import BlobWriter, StagedBlobMissingError
+from safegene_registry.verification import CorruptBlobError, verify_files
+
+log = get_logger("safegene_registry.publishing")
+
+SWEEP_LIMIT = 20
+"""Expired uploads that one opening request clears away: a bounded share of the work."""
+
+OPEN, PUBLISHED = "open", "published"
+
+
+def open_upload(
+    services: Services, principal: Principal, manifest_bytes: bytes
+) -> UploadDetail:
+    """Announce a version.
+
+    Every call opens an upload of its own, so that one sender's giving up never takes
+    the ground from under another.
+
+    Args:
+        services: the process's parts.
+        principal: who publishes.
+        manifest_bytes: the exact manifest.
+
+    Returns:
+        The upload, in state `published` if this very manifest already is.
+
+    Raises:
+        ManifestError: the bytes are not a canonical manifest.
+        ProblemError: `version-exists` or `payload-too-large`.
+    """
+    manifest = Manifest.from_bytes(manifest_bytes)
+    check_sizes(services, manifest)
+    remove_expired(services, limit=SWEEP_LIMIT)
+    now = services.now()
+    with services.database.writing() as session:
+        upload = Upload(
+            id=uuid4(),
+            token_id=principal.token_id,
+            digest=str(manifest.digest),
+            manifest=manifest_bytes,
+            state=PUBLISHED if published_version(session, manifest) else OPEN,
+            created_at=now,
+            expires_at=now + services.settings.upload_ttl,
+        )
+        repositories.add_upload(session, upload)
+    log.info("upload_opened", upload_id=str(upload.id), digest=upload.digest)
+    return upload_detail(services, upload)
+
+
+def check_sizes(services: Services, manifest: Manifest) -> None:
+    """Refuse what this registry would not store, before a byte of it is sent."""
+    settings = services.settings
+    for entry in manifest.files:
+        if entry.size > settings.max_file_bytes:
+            detail = (
+                f"{entry.path} has {entry.size} bytes; this registry takes files of "
+                f"at most {settings.max_file_bytes}."
+            )
+            raise ProblemError(detail, "payload-too-large")
+    if manifest.size_bytes > settings.max_version_bytes:
+        detail = (
+            f"The version has {manifest.size_bytes} bytes; this registry takes "
+            f"at most {settings.max_version_bytes}."
+        )
+        raise ProblemError(detail, "payload-too-large")
+
+
+def published_version(session: Session, manifest: Manifest) -> Version | None:
+    """The version if exactly this manifest is published; a conflict if another is."""
+    existing = repositories.find_version(
+        session, manifest.vector, version=manifest.version
+    )
+    if existing is not None and existing.digest != str(manifest.digest):
+        detail = (
+            f"{manifest.vector}@{manifest.version} is already published as "
+            f"{existing.digest}; this manifest is {manifest.digest}."
+        )
+        raise ProblemError(detail, "version-exists")
+    return existing
+
+
+def find_upload(services: Services, principal: Principal, upload_id: UUID) -> Upload:
+    """The caller's upload; what is another's or expired is not found."""
+    with services.database.reading() as session:
+        upload = repositories.find_upload(session, upload_id)
+    if (
+        upload is None
+        or upload.token_id != principal.token_id
+        or upload.expires_at <= services.now()
+    ):
+        raise no_upload(upload_id)
+    return upload
+
+
+def no_upload(upload_id: UUID) -> ProblemError:
+    """The problem."""
+    detail = f"There is no upload {upload_id}; it may have expired: open a new one."
+    return ProblemError(detail, "not-found")
+
+
+def upload_detail(services: Services, upload: Upload) -> UploadDetail:
+    """An upload as the interface shows it."""
+    blobs = []
+    if upload.state == OPEN:
+        manifest = Manifest.from_bytes(upload.manifest)
+        missing = {entry.digest for entry in missing_files(services, upload, manifest)}
+        sizes = {entry.digest: entry.size for entry in manifest.files}
+        blobs = [
+            BlobTarget(
+                digest=digest,
+                size_bytes=size,
+                state="missing" if digest in missing else "present",
+                url=f"/v1/uploads/{upload.id}/blobs/{digest}",
+            )
+            for digest, size in sizes.items()
+        ]
+    return UploadDetail.model_validate(
+        {
+            "id": upload.id,
+            "digest": upload.digest,
+            "state": upload.state,
+            "expires_at": upload.expires_at,
+            "blobs": blobs,
+        }
+    )
+
+
+def missing_files(
+    services: Services, upload: Upload, manifest: Manifest
+) -> list[FileEntry]:
+    """The files whose bytes the registry does not have.
+
+    It has what this upload staged, and what published versions already name: those are
+    public. An unreferenced blob of somebody else's upload does not count.
+    """
+    with services.database.reading() as session:
+        shared = repositories.known_blobs(
+            session, {entry.digest for entry in manifest.files}
+        )
+    store = services.store
+    return [
+        entry
+        for entry in manifest.files
+        if not store.is_staged(upload.id, Digest.parse(entry.digest))
+        and not (
+            entry.digest in shared
+            and store.size(Digest.parse(entry.digest)) == entry.size
+        )
+    ]
+
+
+def begin_blob(
+    services: Services, principal: Principal, upload_id: UUID, digest: Digest
+) -> tuple[BlobWriter, int] | None:
+    """Get ready to receive one blob.
+
+    Returns:
+        Where to write it and its promised size; None when the version is published
+        already and there is nothing left to receive.
+
+    Raises:
+        ProblemError: `not-found` for an upload or a blob that was not announced.
+    """
+    upload = find_upload(services, principal, upload_id)
+    manifest = Manifest.from_bytes(upload.manifest)
+    sizes = {entry.digest: entry.size for entry in manifest.files}
+    size = sizes.get(str(digest))
+    if size is None:
+        detail = f"The manifest of upload {upload_id} names no blob {digest}."
+        raise ProblemError(detail, "not-found")
+    if upload.state == PUBLISHED:
+        return None
+    return services.store.receive(upload_id, digest, size), size
+
+
+def finish_blob(
+    services: Services, principal: Principal, upload_id: UUID, writer: BlobWriter
+) -> None:
+    """Stage a received blob, unless the upload has ended meanwhile."""
+    try:
+        writer.finish()
+    except StagedBlobMissingError:
+        # Another connection completed the same upload: then the bytes are there.
+        find_upload(services, principal, upload_id)
+
+
+def complete_upload(
+    services: Services, principal: Principal, upload_id: UUID
+) -> tuple[VersionDetail, bool]:
+    """Check everything once more and publish.
+
+    Returns:
+        The version, and whether this call published it (False: it already was).
+
+    Raises:
+        ProblemError: `blob-missing`, `version-exists`, `not-found`.
+        ArtifactError: a file is not what the manifest says; nothing was published.
+    """
+    upload = find_upload(services, principal, upload_id)
+    manifest = Manifest.from_bytes(upload.manifest)
+    if upload.state == OPEN:
+        check_received(services, upload, manifest)
+        try:
+            promote_blobs(services, upload, manifest)
+            verify_files(services.store, manifest)
+        except StagedBlobMissingError:
+            # Another connection completed or cancelled this upload in between.
+            upload = find_upload(services, principal, upload_id)
+            if upload.state == OPEN:
+                check_received(services, upload, manifest)
+                raise
+        except CorruptBlobError as error:
+            log.exception("blob_corrupt", digest=error.entry.digest)
+            raise blob_missing(manifest, [error.entry]) from error
+    detail, created = publish(services, principal, upload, manifest)
+    services.store.discard(upload_id)
+    return detail, created
+
+
+def check_received(services: Services, upload: Upload, manifest: Manifest) -> None:
+    """Refuse to go on while bytes are missing."""
+    missing = missing_files(services, upload, manifest)
+    if missing:
+        raise blob_missing(manifest, missing)
+
+
+def blob_missing(manifest: Manifest, missing: list[FileEntry]) -> ProblemError:
+    """The problem that lists the files to send."""
+    faults = [
+        Fault(f"/files/{manifest.files.index(entry)}", f"{entry.digest} ({entry.path})")
+        for entry in missing
+    ]
+    detail = f"{len(missing)} of {len(manifest.files)} files have not been received."
+    return ProblemError(detail, "blob-missing", faults=faults)
+
+
+def promote_blobs(services: Services, upload: Upload, manifest: Manifest) -> None:
+    """Give every staged blob its final key."""
+    for digest in {Digest.parse(entry.digest) for entry in manifest.files}:
+        if services.store.is_staged(upload.id, digest):
+            services.store.promote(upload.id, digest)
+
+
+def publish(
+    services: Services, principal: Principal, upload: Upload, manifest: Manifest
+) -> tuple[VersionDetail, bool]:
+    """Make the version visible, whole or not at all."""
+    with services.database.writing() as session:
+        repositories.find_vector(session, manifest.vector, lock=True)
+        if repositories.find_upload(session, upload.id) is None:
+            # Whoever cancelled was told that nothing would be published.
+            raise no_upload(upload.id)
+        existing = published_version(session, manifest)
+        version = existing or repositories.add_version(
+            session,
+            manifest,
+            manifest_bytes=upload.manifest,
+            token_id=principal.token_id,
+            published_at=services.now(),
+        )
+        if existing is None:
+            move_head(session, version)
+        repositories.set_upload_state(session, upload.id, PUBLISHED)
+        detail = version_detail(session, manifest.vector, version)
+    if existing is None:
+        log.info(
+            "version_published",
+            vector=str(manifest.vector),
+            version=version.version,
+            digest=version.digest,
+            size_bytes=version.size_bytes,
+            principal_id=str(principal.token_id),
+        )
+    return detail, existing is None
+
+
+def move_head(session: Session, version: Version) -> None:
+    """Count the version, and point at it if it is the newest of its family."""
+    head = repositories.find_head(session, version.vector_id, version.fingerprint)
+    if head is None:
+        repositories.add_head(session, version)
+        return
+    newest = best_version([head.version.version, version.version], None)
+    repositories.advance_head(session, head, version, newest=newest == version.version)
+
+
+def cancel_upload(services: Services, principal: Principal, upload_id: UUID) -> None:
+    """End an upload and drop what it staged; a published version stays."""
+    find_upload(services, principal, upload_id)
+    with services.database.writing() as session:
+        repositories.delete_upload(session, upload_id)
+    services.store.discard(upload_id)
+    log.info("upload_cancelled", upload_id=str(upload_id))
+
+
+def remove_expired(services: Services, *, limit: int) -> int:
+    """Drop uploads whose time is over, with everything they staged.
+
+    Returns:
+        How many were dropped.
+    """
+    now = services.now()
+    with services.database.reading() as session:
+        if not repositories.expired_uploads(session, now, 1):
+            return 0
+    with services.database.writing() as session:
+        expired = repositories.expired_uploads(session, now, limit)
+        for upload_id in expired:
+            repositories.delete_upload(session, upload_id)
+    for upload_id in expired:
+        services.store.discard(upload_id)
+    log.info("uploads_expired", count=len(expired))
+    return len(expired)
+
+
+def remove_strays(services: Services, *, grace: timedelta) -> int:
+    """Drop staging areas that no upload owns, left by a crash.
+
+    Returns:
+        How many were dropped.
+    """
+    with services.database.reading() as session:
+        known = repositories.upload_ids(session)
+    return services.store.discard_strays(known, services.now() - grace)

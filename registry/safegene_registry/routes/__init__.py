@@ -1,0 +1,1 @@
+"""The endpoints: thin, synchronous where they can be, one transaction each."""

@@ -1,0 +1,183 @@
+"""Publishing: announce, send, complete."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+import anyio
+from fastapi import APIRouter, Depends, Path, Request, Response, status
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from safegene.artifact.digest import Digest
+from safegene_registry import publishing
+from safegene_registry.auth import WritePrincipal
+from safegene_registry.problems import ProblemError
+from safegene_registry.routes.media import MANIFEST_MEDIA_TYPE
+from safegene_registry.routes.responses import BINARY_SCHEMA, WRITE_PROBLEMS, problems
+from safegene_registry.schemas import UploadDetail, VersionDetail
+from safegene_registry.services import ServicesDep
+from safegene_registry.storage import BlobWriter
+
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"], responses=WRITE_PROBLEMS)
+
+WRITE_BYTES = 1 << 20
+"""Received bytes are handed to the disk in pieces of about this size."""
+
+DigestPath = Annotated[str, Path(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+async def manifest_body(request: Request, _principal: WritePrincipal) -> bytes:
+    """The exact bytes of a manifest; read after the caller is known."""
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given != MANIFEST_MEDIA_TYPE:
+        detail = f"A manifest is sent as {MANIFEST_MEDIA_TYPE}, not as {given!r}."
+        raise ProblemError(detail, "unsupported-media-type")
+    return await request.body()
+
+
+@router.post(
+    "",
+    status_code=status.HTTP_201_CREATED,
+    responses={
+        200: {"model": UploadDetail, "description": "Already published"},
+        **problems("version-exists", "unsupported-media-type", "manifest-invalid"),
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {MANIFEST_MEDIA_TYPE: {"schema": {"type": "object"}}},
+        }
+    },
+)
+def open_upload(
+    response: Response,
+    services: ServicesDep,
+    principal: WritePrincipal,
+    manifest: Annotated[bytes, Depends(manifest_body)],
+) -> UploadDetail:
+    """Announce a version by its manifest; the answer says what to send."""
+    upload = publishing.open_upload(services, principal, manifest)
+    if upload.state == publishing.PUBLISHED:
+        response.status_code = status.HTTP_200_OK
+    return upload
+
+
+@router.get("/{upload_id}")
+def get_upload(
+    services: ServicesDep, principal: WritePrincipal, upload_id: UUID
+) -> UploadDetail:
+    """What has been received and what is missing."""
+    upload = publishing.find_upload(services, principal, upload_id)
+    return publishing.upload_detail(services, upload)
+
+
+@router.delete("/{upload_id}", status_code=status.HTTP_204_NO_CONTENT)
+def cancel_upload(
+    services: ServicesDep, principal: WritePrincipal, upload_id: UUID
+) -> None:
+    """End an upload; a version it has already published stays."""
+    publishing.cancel_upload(services, principal, upload_id)
+
+
+@router.put(
+    "/{upload_id}/blobs/{digest}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=problems("digest-mismatch", "request-timeout"),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/octet-stream": {"schema": BINARY_SCHEMA}},
+        }
+    },
+)
+async def put_blob(
+    request: Request,
+    services: ServicesDep,
+    principal: WritePrincipal,
+    upload_id: UUID,
+    digest: DigestPath,
+) -> None:
+    """Send one blob; sending it again is harmless.
+
+    The one asynchronous handler: a slow sender must not hold a thread. Whatever touches
+    disk or database still runs in one.
+    """
+    expected = Digest.parse(digest)
+    begun = await run_in_threadpool(
+        publishing.begin_blob, services, principal, upload_id, expected
+    )
+    if begun is None:
+        return
+    writer, size = begun
+    try:
+        chunks = received_chunks(request, services.settings.receive_timeout)
+        await write_chunks(writer, chunks, size)
+        await run_in_threadpool(
+            publishing.finish_blob, services, principal, upload_id, writer
+        )
+    finally:
+        # Not in a thread: it must run although the server is being stopped.
+        writer.abort()
+
+
+async def received_chunks(
+    request: Request,
+    timeout: timedelta,  # noqa: ASYNC109 - of each chunk, not of all
+) -> AsyncIterator[bytes]:
+    """The body as it comes; a sender that falls silent or leaves ends it."""
+    stream = request.stream()
+    while True:
+        try:
+            with anyio.fail_after(timeout.total_seconds()):
+                chunk = await anext(stream, b"")
+        except TimeoutError as error:
+            detail = f"Nothing came for {timeout.total_seconds():.0f} seconds."
+            raise ProblemError(detail, "request-timeout") from error
+        except ClientDisconnect as error:
+            detail = "The connection ended before the blob was complete."
+            raise ProblemError(detail, "request-timeout") from error
+        if not chunk:
+            return
+        yield chunk
+
+
+async def write_chunks(
+    writer: BlobWriter, chunks: AsyncIterator[bytes], size: int
+) -> None:
+    """Hand the body to the writer in larger pieces, as long as it keeps its promise."""
+    pending = bytearray()
+    received = 0
+    async for chunk in chunks:
+        received += len(chunk)
+        if received > size:
+            detail = f"The manifest promised {size} bytes; more are being sent."
+            raise ProblemError(detail, "payload-too-large")
+        pending += chunk
+        if len(pending) >= WRITE_BYTES:
+            await run_in_threadpool(writer.write, bytes(pending))
+            pending.clear()
+    if pending:
+        await run_in_threadpool(writer.write, bytes(pending))
+
+
+@router.post(
+    "/{upload_id}/complete",
+    status_code=status.HTTP_201_CREATED,
+    responses={
+        200: {"model": VersionDetail, "description": "Already published"},
+        **problems("blob-missing", "version-exists", "manifest-invalid"),
+    },
+)
+def complete_upload(
+    response: Response,
+    services: ServicesDep,
+    principal: WritePrincipal,
+    upload_id: UUID,
+) -> VersionDetail:
+    """Verify everything and publish the version."""
+    version, created = publishing.complete_upload(services, principal, upload_id)
+    if not created:
+        response.status_code = status.HTTP_200_OK
+    return version

@@ -1,0 +1,166 @@
+"""Reading: search, resolve, manifest, files."""
+# ruff: noqa: FAST003 - namespace and name are taken by the dependency `vector_name`
+
+from io import BytesIO
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from safegene.artifact.digest import Digest
+from safegene.artifact.reference import VectorName
+from safegene_registry import catalog
+from safegene_registry.catalog import Selector
+from safegene_registry.downloads import Content, content_response
+from safegene_registry.problems import Fault, ProblemError
+from safegene_registry.repositories import SearchFilter
+from safegene_registry.routes.media import MANIFEST_MEDIA_TYPE
+from safegene_registry.routes.responses import content, problems
+from safegene_registry.schemas import VectorDetail, VectorPage, VersionDetail
+from safegene_registry.services import Services, ServicesDep
+
+router = APIRouter(prefix="/v1/vectors", tags=["vectors"])
+
+FILE_MEDIA_TYPE = "application/octet-stream"
+
+
+def vector_name(
+    namespace: Annotated[str, Path(max_length=64)],
+    name: Annotated[str, Path(max_length=64)],
+) -> VectorName:
+    """The vector that a path names."""
+    return VectorName(namespace, name)
+
+
+VectorDep = Annotated[VectorName, Depends(vector_name)]
+VersionParam = Annotated[str, Path(max_length=128, description="in any spelling")]
+DigestParam = Annotated[str, Query(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+def search_filter(
+    query: Annotated[str, Query(max_length=200)] = "",
+    namespace: Annotated[str | None, Query(max_length=64)] = None,
+    fingerprint: DigestParam | None = None,
+    base_model: Annotated[str | None, Query(max_length=256)] = None,
+) -> SearchFilter:
+    """What a search asks for."""
+    return SearchFilter(
+        text=query or None,
+        namespace=namespace,
+        fingerprint=fingerprint,
+        base_model=base_model,
+    )
+
+
+@router.get("")
+def search_vectors(
+    services: ServicesDep,
+    wanted: Annotated[SearchFilter, Depends(search_filter)],
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=400)] = None,
+) -> VectorPage:
+    """Vectors by name; all filters must hold for the newest version."""
+    return catalog.search(services, wanted, limit=limit, cursor=cursor)
+
+
+@router.get("/{namespace}/{name}", responses=problems("not-found"))
+def get_vector(services: ServicesDep, vector: VectorDep) -> VectorDetail:
+    """A vector and all its versions."""
+    return catalog.describe(services, vector)
+
+
+@router.get("/{namespace}/{name}/resolve", responses=problems("not-found"))
+def resolve_version(
+    services: ServicesDep,
+    vector: VectorDep,
+    constraint: Annotated[str | None, Query(max_length=256)] = None,
+    alias: Annotated[str | None, Query(max_length=64)] = None,
+    digest: DigestParam | None = None,
+) -> VersionDetail:
+    """The version that a range, an alias or a digest means; none means the newest."""
+    selector = Selector(constraint=constraint, alias=alias, digest=digest)
+    given = [key for key in ("constraint", "alias", "digest") if getattr(selector, key)]
+    if len(given) > 1:
+        detail = f"At most one of constraint, alias and digest; got {', '.join(given)}."
+        faults = [Fault(f"/query/{key}", "excludes the others") for key in given]
+        raise ProblemError(detail, "invalid-request", faults=faults)
+    return catalog.resolve(services, vector, selector)
+
+
+@router.get("/{namespace}/{name}/versions/{version}", responses=problems("not-found"))
+def get_version(
+    services: ServicesDep, vector: VectorDep, version: VersionParam
+) -> VersionDetail:
+    """One version and its files."""
+    with services.database.reading() as session:
+        row = catalog.find_version(session, vector, version)
+        return catalog.version_detail(session, vector, row)
+
+
+@router.get(
+    "/{namespace}/{name}/versions/{version}/manifest",
+    response_class=Response,
+    responses=content(MANIFEST_MEDIA_TYPE),
+)
+def get_manifest(
+    request: Request, services: ServicesDep, vector: VectorDep, version: VersionParam
+) -> Response:
+    """The manifest, byte for byte as it was published."""
+    with services.database.reading() as session:
+        row = catalog.find_version(session, vector, version, with_manifest=True)
+        data = row.manifest
+    manifest = Content(
+        digest=row.digest,
+        size=len(data),
+        media_type=MANIFEST_MEDIA_TYPE,
+        open=lambda: BytesIO(data),
+    )
+    return content_response(request, manifest)
+
+
+@router.get(
+    "/{namespace}/{name}/versions/{version}/files/{path}",
+    response_class=Response,
+    responses=content(FILE_MEDIA_TYPE),
+)
+def get_file(
+    request: Request,
+    services: ServicesDep,
+    vector: VectorDep,
+    version: VersionParam,
+    path: Annotated[str, Path(max_length=255)],
+) -> Response:
+    """One file of a version, whole or one range of it."""
+    return content_response(request, file_content(services, vector, version, path))
+
+
+@router.head(
+    "/{namespace}/{name}/versions/{version}/files/{path}",
+    response_class=Response,
+    responses=content(FILE_MEDIA_TYPE),
+)
+def head_file(
+    request: Request,
+    services: ServicesDep,
+    vector: VectorDep,
+    version: VersionParam,
+    path: Annotated[str, Path(max_length=255)],
+) -> Response:
+    """Size and digest of one file of a version."""
+    return content_response(request, file_content(services, vector, version, path))
+
+
+def file_content(
+    services: Services, vector: VectorName, version: str, path: str
+) -> Content:
+    """A file of a version, found and known to be there."""
+    with services.database.reading() as session:
+        row = catalog.find_version(session, vector, version)
+        file = catalog.find_file(session, row, path)
+    digest = Digest.parse(file.digest)
+    services.store.check(digest, file.blob.size_bytes)
+    return Content(
+        digest=file.digest,
+        size=file.blob.size_bytes,
+        media_type=FILE_MEDIA_TYPE,
+        open=lambda: services.store.open(digest),
+    )

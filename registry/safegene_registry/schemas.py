@@ -1,0 +1,189 @@
+"""What the REST interface takes and gives, as pydantic models.
+
+Names and shapes here are the contract with every client; `tests/contract` holds the
+OpenAPI document made from them. Addresses (`url`) are relative to the server's root.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from safegene.artifact.compatibility import Level, Reason
+from safegene.artifact.manifest import BaseModelRef
+
+
+class Schema(BaseModel):
+    """Base of all: immutable, documented by the strings under the fields."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class Health(Schema):
+    """The service answers."""
+
+    status: Literal["ok"]
+    version: str
+
+
+class ArchitectureSummary(Schema):
+    """A family in short."""
+
+    model_type: str
+    layers: int
+    hidden_size: int
+    fingerprint: str
+
+
+class Latest(Schema):
+    """The newest version: the newest final one, or the newest pre-release."""
+
+    version: str
+    digest: str
+
+
+class Yanked(Schema):
+    """Why and since when a version is hidden from resolution."""
+
+    at: datetime
+    reason: str
+
+
+class VersionEntry(Schema):
+    """One version in a vector's list."""
+
+    version: str
+    digest: str
+    yanked: Yanked | None = None
+
+
+class VectorSummary(Schema):
+    """A vector, described by its newest version."""
+
+    namespace: str
+    name: str
+    description: str
+    license: str
+    base_model: BaseModelRef
+    architecture: ArchitectureSummary
+    rank: int
+    latest: Latest
+    version_count: int
+
+
+class VectorDetail(VectorSummary):
+    """A vector and all its versions."""
+
+    versions: list[VersionEntry]
+    """Newest first."""
+
+
+class VectorPage(Schema):
+    """A page of vectors, by namespace and name."""
+
+    items: list[VectorSummary]
+    next_cursor: str | None
+    """Give it as `cursor` to get the next page; null on the last."""
+
+
+class FileDetail(Schema):
+    """One file of a version."""
+
+    path: str
+    digest: str
+    size_bytes: int
+    url: str
+
+
+class VersionDetail(Schema):
+    """One published version."""
+
+    namespace: str
+    name: str
+    version: str
+    digest: str
+    size_bytes: int
+    yanked: Yanked | None = None
+    files: list[FileDetail]
+
+
+class BlobTarget(Schema):
+    """A blob of an upload, and where to send it."""
+
+    digest: str
+    size_bytes: int
+    state: Literal["missing", "present"]
+    url: str
+
+
+class UploadDetail(Schema):
+    """A version on its way in."""
+
+    id: UUID
+    digest: str
+    """Digest of the manifest, and so of the version."""
+    state: Literal["open", "published"]
+    expires_at: datetime
+    blobs: list[BlobTarget]
+    """Empty once the version is published."""
+
+
+class CompatibilityQuestion(Schema):
+    """Which vectors fit this model?"""
+
+    config: dict[str, Any]
+    """The model's `config.json`."""
+    constraint: str | None = Field(default=None, max_length=256)
+    """Only versions in this range, such as `~=1.2`."""
+    namespace: str | None = Field(default=None, max_length=64)
+    """Only vectors of this namespace."""
+    limit: int = Field(default=50, ge=1, le=200)
+    """At most so many fitting vectors."""
+
+
+class Match(Schema):
+    """A vector's best version for the question, and how it compares."""
+
+    namespace: str
+    name: str
+    version: str
+    digest: str
+    base_model: BaseModelRef
+    level: Level
+    reasons: list[Reason]
+    notes: list[str]
+
+
+class CompatibilityAnswer(Schema):
+    """What fits, and what comes nearest of what does not."""
+
+    architecture: ArchitectureSummary | None
+    """The asked model's family; null when its architecture is not known."""
+    reasons: list[Reason]
+    """Why the architecture is not known."""
+    fits: list[Match]
+    """Most recently published first."""
+    others: list[Match]
+    """Vectors for the nearest other families, with the reasons against each."""
+
+
+class ProblemFault(Schema):
+    """One wrong part of the request."""
+
+    pointer: str
+    """JSON pointer."""
+    detail: str
+
+
+class Problem(Schema):
+    """RFC 9457 problem details."""
+
+    type: str
+    """Address of the page about this kind of problem; its last part is stable."""
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    errors: list[ProblemFault] | None = None

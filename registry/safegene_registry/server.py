@@ -1,0 +1,120 @@
+"""Run the service: migrate, listen, say so, stop in good order."""
+
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from safegene_registry import repositories
+from safegene_registry.app import create_app
+from safegene_registry.auth import Scope, create_token
+from safegene_registry.db import Database
+from safegene_registry.log import configure_logging, get_logger
+from safegene_registry.migrate import upgrade
+from safegene_registry.settings import Settings
+
+log = get_logger("safegene_registry.server")
+
+FIRST_TOKEN_NAME = "first admin"  # noqa: S105 - a name, not a secret
+
+
+def prepare_data(settings: Settings) -> Database:
+    """Make the data directory if need be and migrate its database."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database_path)
+    upgrade(database)
+    return database
+
+
+def first_token(database: Database) -> str | None:
+    """Make the first admin token; None when there are tokens already."""
+    with database.writing() as session:
+        if repositories.has_tokens(session):
+            return None
+        return create_token(session, name=FIRST_TOKEN_NAME, scope=Scope.ADMIN)
+
+
+def serve(settings: Settings, *, host: str, port: int, ready_file: Path | None) -> None:
+    """Serve until a signal says stop.
+
+    Args:
+        settings: of the registry.
+        host: address to listen on.
+        port: port to listen on; 0 takes a free one.
+        ready_file: gets `{"url": …}` once requests are answered.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    configure_logging(settings.log_format, settings.log_level)
+    listener = bind(host, port)
+    url = url_of(listener, host)
+    config = uvicorn.Config(
+        create_app(settings),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        ws="none",
+        timeout_graceful_shutdown=int(settings.shutdown_timeout.total_seconds()),
+    )
+    # uvicorn raises the signal again once it has stopped; a stop on request is no
+    # failure, so what it then meets must not end the process with one.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stopped_on_request)
+    AnnouncingServer(config, url, ready_file).run(sockets=[listener])
+
+
+def stopped_on_request(_number: int, _frame: FrameType | None) -> None:
+    """Let the command end by itself."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound socket, so that the port is known before anything is served."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def url_of(listener: socket.socket, host: str) -> str:
+    """The address that a client on this machine can use."""
+    port = listener.getsockname()[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class AnnouncingServer(uvicorn.Server):
+    """Says where it listens, once it does."""
+
+    def __init__(
+        self, config: uvicorn.Config, url: str, ready_file: Path | None
+    ) -> None:
+        super().__init__(config)
+        self.url = url
+        self.ready_file = ready_file
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then announce."""
+        await super().startup(sockets)
+        if self.started:
+            log.info("server_started", url=self.url)
+            if self.ready_file is not None:
+                write_ready_file(self.ready_file, self.url)
+
+
+def write_ready_file(path: Path, url: str) -> None:
+    """Write the file whole or not at all: somebody is waiting for it to appear."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps({"url": url}), encoding="utf-8")
+    part.replace(path)
