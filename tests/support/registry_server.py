@@ -1,0 +1,111 @@
+"""A real registry in a process of its own, as an operator starts it.
+
+`registry_server` is a fixture for any test that needs one; import it in a `conftest.py`
+or use `running_registry` directly.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+START_SECONDS = 120
+"""Importing the service takes a second, on a busy machine of two cores much longer."""
+
+COMMAND = (sys.executable, "-m", "safegene_registry")
+
+
+@dataclass(frozen=True)
+class RunningRegistry:
+    """A registry that answers."""
+
+    url: str
+    token: str
+    """May publish."""
+    data: Path
+    """Its data directory."""
+    process: subprocess.Popen[bytes]
+    log: Path
+    """What it wrote to standard error."""
+
+
+@contextmanager
+def running_registry(
+    directory: Path, *, environment: Mapping[str, str] | None = None
+) -> Iterator[RunningRegistry]:
+    """Start `safegene-registry serve` on a free port, and stop it at the end.
+
+    Args:
+        directory: an existing directory; the data goes below it.
+        environment: further environment variables.
+    """
+    data, ready, log = (directory / name for name in ("data", "ready.json", "log"))
+    ready.unlink(missing_ok=True)
+    env = {**os.environ, **(environment or {})}
+    token = make_token(data)
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            [*COMMAND, "serve", "--data", data, "--port", "0", "--ready-file", ready],
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=stream,
+        )
+    try:
+        url = wait_until_ready(process, ready, log)
+        yield RunningRegistry(url, token, data, process, log)
+    finally:
+        stop(process)
+
+
+def make_token(data: Path, *, scope: str = "publish") -> str:
+    """A new token for the registry in `data`, which is made if need be."""
+    result = subprocess.run(
+        [*COMMAND, "token", "create", "--data", data, "--name", "tests"]
+        + ["--scope", scope],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+    )
+    return result.stdout.strip()
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], ready: Path, log: Path) -> str:
+    """The URL, once the server answers there."""
+    deadline = time.monotonic() + START_SECONDS
+    while not ready.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            said = log.read_text(encoding="utf-8", errors="replace")
+            raise RuntimeError(f"the registry did not start:\n{said}")
+        time.sleep(0.05)
+    url: str = json.loads(ready.read_bytes())["url"]
+    return url
+
+
+def stop(process: subprocess.Popen[bytes]) -> int:
+    """Stop as an operator does; the exit code."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(START_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+
+
+@pytest.fixture(scope="session")
+def registry_server(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[RunningRegistry]:
+    """One registry for the whole session: use a namespace of your own."""
+    with running_registry(tmp_path_factory.mktemp("registry")) as registry:
+        yield registry
