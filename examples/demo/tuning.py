@@ -36,16 +36,24 @@ class Tuning:
     batch_size: int = 10
     epochs: int = 1
     warmup_share: float = 0.06
+    opening_tokens: int = 3
+    """First tokens of an answer, which decide between refusing and helping."""
+    opening_weight: float = 1.0
+    """How much more these tokens count than the rest."""
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Right-padded token ids, attention mask and labels, each [rows, tokens]."""
+    """Right-padded token ids, attention mask, labels and the labels' weights.
+
+    Each is [rows, tokens].
+    """
 
     ids: torch.Tensor
     mask: torch.Tensor
     labels: torch.Tensor
+    weights: torch.Tensor
 
 
 def tune_adapter(
@@ -116,12 +124,16 @@ def _rate(step: int, steps: int, warmup_share: float) -> float:
 
 
 def _response_loss(model: Any, batch: Batch) -> torch.Tensor:
-    """Mean negative log-likelihood of the response tokens, in nats."""
+    """Weighted mean negative log-likelihood of the response tokens, in nats."""
     core = model.base_model.model
     hidden = core.model(input_ids=batch.ids, attention_mask=batch.mask)
     wanted = batch.labels[:, 1:] != IGNORED
     logits = core.lm_head(hidden.last_hidden_state[:, :-1][wanted])
-    return functional.cross_entropy(logits.float(), batch.labels[:, 1:][wanted])
+    losses = functional.cross_entropy(
+        logits.float(), batch.labels[:, 1:][wanted], reduction="none"
+    )
+    weights = batch.weights[:, 1:][wanted]
+    return (losses * weights).sum() / weights.sum()
 
 
 def _batches(
@@ -141,18 +153,23 @@ def _batches(
                 for at in range(0, len(bucket), tuning.batch_size)
             )
         shuffler.shuffle(groups)
-        yield from (_collate(group, tokenizer.pad_token_id) for group in groups)
+        yield from (_collate(group, tokenizer.pad_token_id, tuning) for group in groups)
 
 
-def _collate(pairs: Sequence[tuple[list[int], int]], pad_id: int) -> Batch:
+def _collate(
+    pairs: Sequence[tuple[list[int], int]], pad_id: int, tuning: Tuning
+) -> Batch:
     width = max(len(ids) for ids, _ in pairs)
     ids = torch.full((len(pairs), width), pad_id)
     labels = torch.full((len(pairs), width), IGNORED)
     mask = torch.zeros((len(pairs), width), dtype=torch.long)
+    weights = torch.ones((len(pairs), width))
     for row, (tokens, response_start) in enumerate(pairs):
         ids[row, : len(tokens)] = torch.tensor(tokens)
         mask[row, : len(tokens)] = 1
         labels[row, response_start : len(tokens)] = torch.tensor(
             tokens[response_start:]
         )
-    return Batch(ids, mask, labels)
+        opening = slice(response_start, response_start + tuning.opening_tokens)
+        weights[row, opening] = tuning.opening_weight
+    return Batch(ids, mask, labels, weights)
