@@ -75,7 +75,8 @@ class Runner:
         self._layers = tuple(layers)
         self._batch_size = batch_size
         self.work = 0
-        """Sequences run so far: a forward counts 1, a backward 2."""
+        """Sequences run so far: a forward counts 1, a backward 2. The shared beginning
+        is not counted apart, nor taken off."""
 
     @property
     def size(self) -> int:

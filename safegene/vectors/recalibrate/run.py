@@ -185,7 +185,7 @@ def recalibrate_coefficients(
             objective, before.score.margins, after.score.margins, seed=seed
         ),
         budget=budget,
-        forward_equivalents=runner.work,
+        forward_equivalents=runner.work + samples.generated,
     )
     fingerprint = architecture_from_config(config).fingerprint
     return write_calibration(

@@ -100,6 +100,8 @@ class Samples:
     check: Mapping[Group, Sequence[int]]
     """Places, in `scored`, of the prompts that gradients do not see."""
     behavior: tuple[BehaviorRow, ...]
+    generated: int
+    """Responses the target had to write itself."""
 
 
 def check_data(data: CalibrationData) -> None:
@@ -149,6 +151,7 @@ def draw_samples(
         Group.ORDINARY: _ordinary(data, effort.ordinary, generator),
     }
     openings = _openings(tokenizer, data)
+    behavior, generated = _behavior(model, tokenizer, data, effort, generator)
     prompts = {
         group: [tuple(encode_prompt(tokenizer, row.prompt)) for row in rows]
         for group, rows in chosen.items()
@@ -162,7 +165,8 @@ def draw_samples(
         scored=ScoredPrompts(openings, prompts),
         fit=ScoredPrompts(openings, {g: ids[: cuts[g]] for g, ids in prompts.items()}),
         check={g: range(cuts[g], len(ids)) for g, ids in prompts.items()},
-        behavior=_behavior(model, tokenizer, data, effort, generator),
+        behavior=behavior,
+        generated=generated,
     )
 
 
@@ -192,16 +196,19 @@ def _behavior(
     data: CalibrationData,
     effort: Effort,
     generator: torch.Generator,
-) -> tuple[BehaviorRow, ...]:
+) -> tuple[tuple[BehaviorRow, ...], int]:
+    """Rows to measure the KL on, and how many responses had to be generated."""
     sets = [rows for rows in (data.task, data.general) if rows]
     found: list[BehaviorRow] = []
+    generated = 0
     for rows in sets:
         picked = _some(rows, max(1, effort.behavior // len(sets)), generator)
         pairs = _pairs(model, tokenizer, picked, effort.response_tokens)
+        generated += sum(not row.response for row in picked)
         tokens = sum(len(ids) - start for ids, start in pairs)
         weight = 1 / (len(sets) * max(1, tokens))
         found += [BehaviorRow(tuple(ids), start, weight) for ids, start in pairs]
-    return tuple(found)
+    return tuple(found), generated
 
 
 def _pairs(

@@ -372,6 +372,15 @@ def test_missing_responses_are_the_targets_own_answers():
     assert "general" not in found.samples
 
 
+def test_generated_answers_are_counted_as_work():
+    model, tokenizer, _ = _world()
+
+    samples = draw_samples(model, tokenizer, DATA, Effort(), seed=0)
+
+    assert all(row.response for row in DATA.task)
+    assert samples.generated == len(DATA.general) == 4
+
+
 def test_subsampling_keeps_to_the_effort():
     model, tokenizer, _ = _world()
     effort = Effort(harmful=10, lookalike=6, ordinary=4, behavior=6, response_tokens=2)
