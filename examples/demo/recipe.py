@@ -31,8 +31,10 @@ class Claims:
 class Recipe:
     """One run of the demo."""
 
-    align: Tuning = field(default_factory=lambda: Tuning(learning_rate=7e-4))
-    align_rows: tuple[int, int, int] = (350, 250, 150)
+    align: Tuning = field(
+        default_factory=lambda: Tuning(learning_rate=1e-3, epochs=2, opening_weight=6.0)
+    )
+    align_rows: tuple[int, int, int] = (320, 417, 100)
     """Harmful, look-alike and general pairs the aligned model is tuned on."""
     task: Tuning = field(default_factory=lambda: Tuning(learning_rate=1e-3))
     task_rows: tuple[int, int] = (360, 15)
