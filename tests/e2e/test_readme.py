@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from peft import LoraConfig, PeftModel, get_peft_model
+from safegene_client import Registry
 from support.models import save_pair
 from support.registry_server import running_registry
 from transformers import AutoModelForCausalLM
@@ -13,7 +14,6 @@ from transformers import AutoModelForCausalLM
 from safegene.vectors.checkpoint import Checkpoint
 from safegene.vectors.extract import extract_safety_vector
 from safegene.vectors.peft_format import save_vector
-from safegene_client import Registry
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -61,12 +61,10 @@ def test_the_five_lines_work_as_written(workplace, tmp_path):
         "BASE": str(workplace.aligned_dir),
         "TASK_ADAPTER": str(tmp_path / "task"),
     }
-
     with running_registry(tmp_path) as server:
         Registry(server.url, token=server.token).publish(tmp_path / "v")
         code = session().replace("http://127.0.0.1:8080", server.url)
         exec(compile(code, str(README), "exec"), names)
-
     assert names["calibration"].vector == "acme/refusal@1.0.0"
     assert any(module._forward_hooks for module in names["model"].modules())
     assert len(code.strip().splitlines()) == 5
