@@ -136,6 +136,8 @@ class _Sizes:
         values["q"] = heads * values["head_size"]
         values["kv"] = values["kv_heads"] * values["head_size"]
         values["qkv"] = values["q"] + 2 * values["kv"]
+        if values["qkv"] > MAX_WIDTH:
+            self._refuse("heads times head size", f"1 to {MAX_WIDTH}", values["qkv"])
         return values
 
     def _default_kv_heads(self, heads: int) -> int:
