@@ -128,7 +128,8 @@ def main() -> None:
     try:
         cli()
     except Exception as error:  # noqa: BLE001 - the edge: report and exit
-        say(f"safegene-registry: {error}", err=True)
+        reason = error.strerror if isinstance(error, OSError) else None
+        say(f"safegene-registry: {reason or error}", err=True)
         sys.exit(EXIT_FAILED)
 
 

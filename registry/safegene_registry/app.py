@@ -14,8 +14,9 @@ from safegene import __version__
 from safegene_registry.db import THREADS
 from safegene_registry.middleware import BodyLimitMiddleware, RequestMiddleware
 from safegene_registry.problems import install_problem_handlers
+from safegene_registry.publishing import remove_leftovers
 from safegene_registry.routes import compatibility, health, uploads, vectors
-from safegene_registry.routes.responses import COMMON_RESPONSES
+from safegene_registry.routes.responses import COMMON_RESPONSES, RegistryAPI
 from safegene_registry.services import open_services
 from safegene_registry.settings import Settings
 
@@ -41,11 +42,12 @@ def create_app(settings: Settings) -> FastAPI:
         services = open_services(settings)
         app.state.services = services
         try:
+            remove_leftovers(services)
             yield
         finally:
             services.database.dispose()
 
-    app = FastAPI(
+    app = RegistryAPI(
         title="SafeGene registry",
         version=__version__,
         description=DESCRIPTION,

@@ -53,13 +53,6 @@ PROBLEMS: dict[str, ProblemKind] = {
             "`safegene-registry token create`.",
         ),
         ProblemKind(
-            "forbidden",
-            403,
-            "Forbidden",
-            "The token is good but does not allow this.",
-            "Use a token of a scope that does.",
-        ),
-        ProblemKind(
             "not-found",
             404,
             "Not found",
@@ -165,7 +158,6 @@ PROBLEMS: dict[str, ProblemKind] = {
 
 BY_STATUS = {
     401: "authentication-required",
-    403: "forbidden",
     404: "not-found",
     405: "method-not-allowed",
     413: "payload-too-large",

@@ -6,7 +6,6 @@ manifest again is a success, another one under the same version is a conflict, a
 database decides who was first.
 """
 
-from datetime import timedelta
 from uuid import UUID, uuid4
 
 from sqlalchemy.orm import Session
@@ -29,6 +28,9 @@ log = get_logger("safegene_registry.publishing")
 
 SWEEP_LIMIT = 20
 """Expired uploads that one opening request clears away: a bounded share of the work."""
+
+LEFTOVER_LIMIT = 10_000
+"""Expired uploads that a start clears away at most; requests get the rest."""
 
 OPEN, PUBLISHED = "open", "published"
 
@@ -338,12 +340,12 @@ def remove_expired(services: Services, *, limit: int) -> int:
     return len(expired)
 
 
-def remove_strays(services: Services, *, grace: timedelta) -> int:
-    """Drop staging areas that no upload owns, left by a crash.
-
-    Returns:
-        How many were dropped.
-    """
+def remove_leftovers(services: Services) -> None:
+    """Drop what a crash may have left: expired uploads, staging areas of none."""
+    remove_expired(services, limit=LEFTOVER_LIMIT)
     with services.database.reading() as session:
         known = repositories.upload_ids(session)
-    return services.store.discard_strays(known, services.now() - grace)
+    before = services.now() - services.settings.upload_ttl
+    removed = services.store.discard_strays(known, before)
+    if removed:
+        log.info("stray_uploads_removed", count=removed)

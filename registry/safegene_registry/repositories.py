@@ -101,7 +101,7 @@ def search_vectors(
     if wanted.namespace is not None:
         query = query.where(Vector.namespace == wanted.namespace)
     if after is not None:
-        query = query.where(tuple_(Vector.namespace, Vector.name) > tuple_(*after))
+        query = query.where(tuple_(Vector.namespace, Vector.name) > after)
     query = query.order_by(Vector.namespace, Vector.name).limit(limit)
     return session.scalars(query).all()
 
@@ -138,7 +138,7 @@ def family_heads(
     if namespace is not None:
         query = query.where(Vector.namespace == namespace)
     if after is not None:
-        query = query.where(tuple_(Head.published_at, Head.vector_id) < tuple_(*after))
+        query = query.where(tuple_(Head.published_at, Head.vector_id) < after)
     query = query.order_by(Head.published_at.desc(), Head.vector_id.desc())
     return list(session.scalars(query.limit(limit)))
 

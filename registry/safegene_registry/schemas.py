@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from safegene.artifact.compatibility import Level, Reason
 from safegene.artifact.manifest import BaseModelRef
+
+MAX_CONFIG_DEPTH = 32
 
 
 class Schema(BaseModel):
@@ -140,6 +142,27 @@ class CompatibilityQuestion(Schema):
     """Only vectors of this namespace."""
     limit: int = Field(default=50, ge=1, le=200)
     """At most so many fitting vectors."""
+
+    @field_validator("config")
+    @classmethod
+    def check_config(cls, config: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what no real config has and what could not be answered about."""
+        todo: list[tuple[Any, int]] = [(config, 0)]
+        while todo:
+            value, depth = todo.pop()
+            if depth > MAX_CONFIG_DEPTH:
+                message = f"nested deeper than {MAX_CONFIG_DEPTH}"
+                raise ValueError(message)
+            if isinstance(value, dict):
+                todo.extend(
+                    (item, depth + 1) for pair in value.items() for item in pair
+                )
+            elif isinstance(value, list):
+                todo.extend((item, depth + 1) for item in value)
+            elif isinstance(value, str) and not value.isascii():
+                # JSON can spell half a character; no answer could quote it.
+                value.encode()
+        return config
 
 
 class Match(Schema):

@@ -4,8 +4,9 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import uvicorn
 
@@ -62,15 +63,7 @@ def serve(settings: Settings, *, host: str, port: int, ready_file: Path | None) 
         ws="none",
         timeout_graceful_shutdown=int(settings.shutdown_timeout.total_seconds()),
     )
-    # uvicorn raises the signal again once it has stopped; a stop on request is no
-    # failure, so what it then meets must not end the process with one.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stopped_on_request)
     AnnouncingServer(config, url, ready_file).run(sockets=[listener])
-
-
-def stopped_on_request(_number: int, _frame: FrameType | None) -> None:
-    """Let the command end by itself."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -82,9 +75,10 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        message = f"cannot listen on {host} port {port}: {error.strerror}"
+        raise OSError(error.errno, message) from error
     return listener
 
 
@@ -103,6 +97,21 @@ class AnnouncingServer(uvicorn.Server):
         super().__init__(config)
         self.url = url
         self.ready_file = ready_file
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop in good order on SIGTERM and SIGINT.
+
+        The base class raises the signal anew once it has stopped, which makes a stop
+        on request look like a crash to whoever supervises the process.
+        """
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then announce."""

@@ -6,6 +6,7 @@ adapter config, the lineage sketch. Standard library and `safegene.artifact` onl
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from safegene.artifact.digest import Digest, digest_file
@@ -171,9 +172,14 @@ def has_non_finite(data: bytes, dtype: str) -> bool:
     All values are looked at in one sum of large integers: adding the lowest exponent
     bit to a masked exponent carries into the sign bit just when every bit was one.
     """
+    width = EXPONENTS[dtype][0]
+    exponents, carries, signs = masks(dtype, len(data) // width)
+    return bool(((int.from_bytes(data, "little") & exponents) + carries) & signs)
+
+
+@lru_cache(maxsize=16)
+def masks(dtype: str, count: int) -> tuple[int, int, int]:
+    """Exponent bits, lowest exponent bits and sign bits of `count` values in a row."""
     width, exponent, lowest = EXPONENTS[dtype]
-    count = len(data) // width
     ones = int.from_bytes((1).to_bytes(width, "little") * count, "little")
-    masked = int.from_bytes(data, "little") & (ones * exponent)
-    sign = 1 << (8 * width - 1)
-    return bool((masked + ones * lowest) & (ones * sign))
+    return ones * exponent, ones * lowest, ones << (8 * width - 1)

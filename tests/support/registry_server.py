@@ -68,8 +68,10 @@ def running_registry(
 def make_token(data: Path, *, scope: str = "publish") -> str:
     """A new token for the registry in `data`, which is made if need be."""
     result = subprocess.run(
-        [*COMMAND, "token", "create", "--data", data, "--name", "tests"]
-        + ["--scope", scope],
+        [
+            *(*COMMAND, "token", "create", "--data", data),
+            *("--name", "tests", "--scope", scope),
+        ],
         check=True,
         capture_output=True,
         text=True,

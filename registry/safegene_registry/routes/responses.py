@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from fastapi import FastAPI
+
 from safegene_registry.problems import PROBLEM_MEDIA_TYPE, PROBLEMS
 from safegene_registry.schemas import Problem
 
@@ -24,21 +26,34 @@ def problems(*slugs: str) -> Responses:
     }
 
 
-COMMON_RESPONSES: Responses = {
-    # Naming the model once puts its schema into the document.
-    "default": {
-        "model": Problem,
-        "description": "A problem",
-        "content": {PROBLEM_MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}},
-    },
-    **problems(
-        "invalid-request", "payload-too-large", "internal-error", "storage-unavailable"
-    ),
-}
+COMMON_RESPONSES = problems(
+    "invalid-request", "payload-too-large", "internal-error", "storage-unavailable"
+)
 
-WRITE_PROBLEMS = problems("authentication-required", "forbidden", "not-found")
+WRITE_PROBLEMS = problems("authentication-required", "not-found")
 
 BINARY_SCHEMA = {"type": "string", "format": "binary"}
+
+
+class RegistryAPI(FastAPI):
+    """The application, with the schema of problems in its OpenAPI document.
+
+    A `model` in `responses` would put the schema there too, but would also promise
+    plain `application/json`.
+    """
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        if self.openapi_schema is None:
+            schemas = super().openapi()["components"]["schemas"]
+            document = Problem.model_json_schema(
+                ref_template="#/components/schemas/{model}"
+            )
+            schemas.update(document.pop("$defs"))
+            schemas[Problem.__name__] = document
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
+        return super().openapi()
 
 
 def content(media_type: str) -> Responses:
