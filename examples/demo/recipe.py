@@ -36,8 +36,8 @@ class Recipe:
     )
     align_rows: tuple[int, int, int] = (320, 417, 100)
     """Harmful, look-alike and general pairs the aligned model is tuned on."""
-    task: Tuning = field(default_factory=lambda: Tuning(learning_rate=1e-3))
-    task_rows: tuple[int, int] = (360, 15)
+    task: Tuning = field(default_factory=lambda: Tuning(learning_rate=1.5e-3))
+    task_rows: tuple[int, int] = (480, 60)
     """Task and general rows the target is tuned on; without the general ones it would
     answer everything with a label."""
     rank: int = 8
