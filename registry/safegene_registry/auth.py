@@ -15,7 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 
 from safegene.artifact.digest import digest_bytes
-from safegene_registry import repositories
+from safegene_registry import token_repository
 from safegene_registry.problems import ProblemError
 from safegene_registry.services import ServicesDep
 
@@ -46,7 +46,9 @@ def create_token(session: Session, *, name: str, scope: Scope) -> str:
         The secret, which nobody can read again.
     """
     secret = TOKEN_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
-    repositories.add_token(session, name=name, digest=token_digest(secret), scope=scope)
+    token_repository.add_token(
+        session, name=name, digest=token_digest(secret), scope=scope
+    )
     return secret
 
 
@@ -72,7 +74,7 @@ def write_principal(
         raise ProblemError(detail, "authentication-required")
     with services.database.reading() as session:
         digest = token_digest(credentials.credentials)
-        token = repositories.find_token(session, digest)
+        token = token_repository.find_token(session, digest)
     if token is None:
         detail = "This registry does not know the token that was sent."
         raise ProblemError(detail, "authentication-required")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import uvicorn
 
-from safegene_registry import repositories
+from safegene_registry import token_repository
 from safegene_registry.app import create_app
 from safegene_registry.auth import Scope, create_token
 from safegene_registry.db import Database
@@ -34,7 +34,7 @@ def prepare_data(settings: Settings) -> Database:
 def first_token(database: Database) -> str | None:
     """Make the first admin token; None when there are tokens already."""
     with database.writing() as session:
-        if repositories.has_tokens(session):
+        if token_repository.has_tokens(session):
             return None
         return create_token(session, name=FIRST_TOKEN_NAME, scope=Scope.ADMIN)
 

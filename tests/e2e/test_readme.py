@@ -60,10 +60,14 @@ def test_the_five_lines_work_as_written(workplace, tmp_path):
         "Registry": Registry,
         "BASE": str(workplace.aligned_dir),
         "TASK_ADAPTER": str(tmp_path / "task"),
+        "HARMFUL": "harmful.jsonl",
+        "LOOKALIKE": "lookalike.jsonl",
+        "TASK": "task.jsonl",
     }
     with running_registry(tmp_path) as server:
         Registry(server.url, token=server.token).publish(tmp_path / "v")
-        code = session().replace("http://127.0.0.1:8080", server.url)
+        names["URL"] = server.url
+        code = session()
         exec(compile(code, str(README), "exec"), names)
     assert names["calibration"].vector == "acme/refusal@1.0.0"
     assert any(module._forward_hooks for module in names["model"].modules())

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.testclient import TestClient
-
-from safegene.artifact.manifest import Manifest
 from safegene_registry.app import create_app
 from safegene_registry.auth import Scope, create_token
 from safegene_registry.server import prepare_data
 from safegene_registry.services import Services, utc_now
 from safegene_registry.settings import Settings
+from starlette.testclient import TestClient
+
+from safegene.artifact.manifest import Manifest
 
 MANIFEST_MEDIA_TYPE = "application/vnd.safegene.manifest+json"
 
