@@ -21,7 +21,12 @@ from safegene_client.cli.errors import (
 from safegene_client.cli.evaluation import evaluate
 from safegene_client.cli.extraction import extract
 from safegene_client.cli.options import example
-from safegene_client.cli.output import print_document, print_error, print_traceback
+from safegene_client.cli.output import (
+    print_document,
+    print_error,
+    print_talk,
+    print_traceback,
+)
 from safegene_client.cli.registry import compatible, inspect, pull, push, search
 from safegene_client.cli.repair import apply, merge, recalibrate
 
@@ -92,19 +97,17 @@ def _failed(error: BaseException, given: Sequence[str]) -> int:
         # Whoever read our output has gone, as `| head` does: nothing to tell to.
         sys.stderr.close()
         return FAILED
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        print_talk(sentence(error))
+        return exit_code(error)
     code = exit_code(error)
     if "--json" in given:
         print_document(error_document(error))
     print_error(sentence(error))
     if isinstance(error, click.UsageError) and error.ctx is not None:
-        print_error_hint(error.ctx)
+        print_talk(f"see {error.ctx.command_path} --help")
     if code != INTERRUPTED and any(
         part.startswith("-v") or part == "--verbose" for part in given
     ):
         print_traceback()
     return code
-
-
-def print_error_hint(context: click.Context) -> None:
-    """Tell where the options are explained."""
-    print_error(f"see {context.command_path} --help")

@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -69,6 +70,7 @@ def with_registry(command: Command) -> Command:
 def quiet_libraries(verbose: int) -> None:
     """Keep the bars and notices of other libraries out of quiet commands."""
     if not verbose:
+        warnings.simplefilter("ignore")
         for name, value in (
             ("HF_HUB_DISABLE_PROGRESS_BARS", "1"),
             ("TRANSFORMERS_VERBOSITY", "error"),

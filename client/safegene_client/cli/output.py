@@ -44,6 +44,8 @@ class Output:
                 level=logging.DEBUG if verbose > 1 else logging.INFO,
                 format="%(levelname)s %(name)s: %(message)s",
             )
+            if verbose == 1:
+                logging.getLogger("httpx").setLevel(logging.WARNING)
 
     def result(self, document: Any, *text: str | Table) -> None:
         """Print a command's result: the document with `--json`, else the text."""
@@ -52,18 +54,21 @@ class Output:
             return
         width = None if sys.stdout.isatty() else PLAIN_WIDTH
         console = Console(highlight=False, width=width)
-        for part in text:
-            # Foreign strings must not be read as markup.
-            console.print(Text(part) if isinstance(part, str) else part)
+        with console.capture() as captured:
+            for part in text:
+                _print_text(console, part)
+        # Tables pad every line to the full width, which only selections would show.
+        lines = (line.rstrip() for line in captured.get().splitlines())
+        sys.stdout.write("\n".join(lines) + "\n")
 
     def warn(self, text: str) -> None:
         """Tell something that must not be missed."""
-        self._talk.print(Text(f"warning: {text}"))
+        _print_text(self._talk, f"warning: {text}")
 
     def say(self, text: str) -> None:
         """Tell a step, with `-v`."""
         if self._verbose:
-            self._talk.print(Text(text))
+            _print_text(self._talk, text)
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Advance]:
@@ -109,7 +114,12 @@ class Output:
 
 def print_error(text: str) -> None:
     """Tell why a command failed."""
-    Console(stderr=True, highlight=False).print(Text(f"error: {text}"))
+    print_talk(f"error: {text}")
+
+
+def print_talk(text: str) -> None:
+    """Tell something on stderr."""
+    _print_text(Console(stderr=True, highlight=False), text)
 
 
 def print_traceback() -> None:
@@ -150,6 +160,14 @@ def size_text(size: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
+
+
+def _print_text(console: Console, part: str | Table) -> None:
+    """Print a part; foreign strings are never read as markup, nor cut into lines."""
+    if isinstance(part, str):
+        console.print(Text(part), soft_wrap=True)
+    else:
+        console.print(part)
 
 
 def _bar(console: Console) -> Progress:
