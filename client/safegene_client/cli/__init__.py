@@ -4,6 +4,7 @@
 and an exit code. Answering `--help` loads no torch.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -87,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         code = cli.main(given, prog_name="safegene", standalone_mode=False)
+        sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one edge
         return _failed(error, given)
     return code if isinstance(code, int) else DONE
@@ -94,8 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _failed(error: BaseException, given: Sequence[str]) -> int:
     if isinstance(error, BrokenPipeError):
-        # Whoever read our output has gone, as `| head` does: nothing to tell to.
-        sys.stderr.close()
+        # Whoever read our output has gone, as `| head` does; what is left in the
+        # buffer must not fail a second time when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         print_talk(sentence(error))
