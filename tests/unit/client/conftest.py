@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safegene_client import Registry
 from safegene_client.session import Session
 from support.models import random_vector, tiny_model
 from support.scripted_server import Got, Reply, ScriptedServer, scripted_server
+from support.static_registry import StaticRegistry
 
+from safegene.artifact.manifest import Manifest
 from safegene.vectors.peft_format import save_vector
 
 Serve = Callable[[Callable[[Got], Reply]], ScriptedServer]
@@ -49,3 +52,34 @@ def vector_directory(base: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
         random_vector(base), place, namespace="acme", name="guard", version="1.0.0"
     )
     return place
+
+
+@pytest.fixture
+def static(vector_directory: Path) -> StaticRegistry:
+    """What a registry says that holds acme/guard 1.0.0; tests may change it."""
+    return StaticRegistry(vector_directory)
+
+
+@pytest.fixture
+def manifest(static: StaticRegistry) -> Manifest:
+    """The manifest of acme/guard 1.0.0."""
+    return static.manifests["1.0.0"]
+
+
+@pytest.fixture
+def connect(serve: Serve, tmp_path: Path) -> Callable[..., Any]:
+    """Serve answers and connect a client with a cache of its own."""
+
+    def make(respond: Callable[[Got], Reply]) -> tuple[Registry, ScriptedServer]:
+        server = serve(respond)
+        return Registry(server.url, cache=tmp_path / "cache"), server
+
+    return make
+
+
+@pytest.fixture
+def visible() -> Callable[[Path], list[Path]]:
+    """Lists the files below a place, locks apart: nothing half-written may be left."""
+    return lambda root: [
+        path for path in root.rglob("*") if path.is_file() and path.suffix != ".lock"
+    ]
