@@ -1,0 +1,88 @@
+"""The command line is a promise: its options are frozen and documented.
+
+A change on purpose is written down with
+`python tests/unit/client/freeze_cli_options.py`, and belongs into the changelog.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from safegene_client.cli import cli
+from support.command_line import describe_commands
+from support.sources import ROOT
+
+FROZEN = Path(__file__).with_name("cli_options.json")
+GUIDE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+COMMANDS = sorted(cli.commands)
+
+
+def section_of(command):
+    match = re.search(
+        rf"^## {command}\n(.*?)(?=^## |\Z)", GUIDE, re.DOTALL | re.MULTILINE
+    )
+    assert match is not None, f"docs/cli.md has no section on {command}"
+    return match[1]
+
+
+def test_options_are_what_they_were():
+    assert describe_commands(cli) == json.loads(FROZEN.read_text(encoding="utf-8"))
+
+
+def test_the_ten_commands_are_there():
+    assert list(cli.commands) == [
+        *("extract", "inspect", "push", "search", "compatible", "pull"),
+        *("recalibrate", "apply", "merge", "evaluate"),
+    ]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_talks_json_and_shows_an_example(name):
+    command = cli.commands[name]
+    options = {flag for parameter in command.params for flag in parameter.opts}
+
+    assert {"--json", "--verbose"} <= options
+    assert "Example:" in command.epilog
+    assert f"safegene {name}" in command.epilog
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_explained_or_self_evident(name):
+    bare = {"rank", "seed", "license_", "limit", "device", "max_new_tokens"}
+    for parameter in cli.commands[name].params:
+        if parameter.param_type_name == "option":
+            known = parameter.help or parameter.name in bare | {"batch_size"}
+            assert known, f"{name} {parameter.opts}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_guide_has_every_argument_and_option(name):
+    text = section_of(name)
+    for parameter in cli.commands[name].params:
+        if parameter.name in ("as_json", "verbose", "url", "cache"):
+            continue  # explained once for all commands
+        if parameter.param_type_name == "option":
+            word = f"`{parameter.opts[0]}`"
+        else:
+            word = parameter.metavar or parameter.name.upper()
+        assert word in text, f"docs/cli.md: {name} lacks {word}"
+
+
+def test_guide_has_no_option_that_is_not_there():
+    known = {
+        flag
+        for command in cli.commands.values()
+        for parameter in command.params
+        for flag in parameter.opts
+    } | {"--help", "--version"}
+
+    named = set(re.findall(r"`(--[a-z-]+)", GUIDE))
+
+    assert named - known == set()
+
+
+def test_guide_has_the_exit_codes():
+    rows = re.findall(r"^\| (\d+) \|", GUIDE, re.MULTILINE)
+
+    assert rows == ["0", "1", "2", "3", "4", "5", "6", "130"]
