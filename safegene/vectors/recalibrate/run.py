@@ -147,12 +147,7 @@ def recalibrate_coefficients(
         ShapeMismatchError: a module has another shape.
         NonFiniteTensorError: the target's own logits hold NaN.
     """
-    if not 0 < budget < math.inf:
-        detail = (
-            f"budget: expected a positive number of nats per token, got {budget};"
-            " 0.02 is a good start"
-        )
-        raise UsageError(detail)
+    _check_budget(budget)
     check_data(data)
     config = plain_config(model)
     require(compare(vector.architecture, config), allow_unverified_lineage=True)
@@ -164,11 +159,8 @@ def recalibrate_coefficients(
                 model, attachment, vector.layers, batch_size=effort.batch_size
             )
             target = Target(runner, samples, objective)
-            target.record(
-                seed=seed,
-                draws=effort.fisher_draws,
-                progress=_stage(report, "reference"),
-            )
+            reference = _stage(report, "reference")
+            target.record(seed=seed, draws=effort.fisher_draws, progress=reference)
             before, uniform, after = _search(
                 target,
                 vector.layers,
@@ -177,13 +169,12 @@ def recalibrate_coefficients(
                 settings=search,
                 report=report,
             )
+    margins = before.score.margins, after.score.margins
     findings = Findings(
         before=before,
         uniform=uniform,
         after=after,
-        gain=bootstrap_gain(
-            objective, before.score.margins, after.score.margins, seed=seed
-        ),
+        gain=bootstrap_gain(objective, *margins, seed=seed),
         budget=budget,
         forward_equivalents=runner.work + samples.generated,
     )
@@ -191,6 +182,15 @@ def recalibrate_coefficients(
     return write_calibration(
         vector, data, findings, target_fingerprint=str(fingerprint)
     )
+
+
+def _check_budget(budget: float) -> None:
+    if not 0 < budget < math.inf:
+        detail = (
+            f"budget: expected a positive number of nats per token, got {budget};"
+            " 0.02 is a good start"
+        )
+        raise UsageError(detail)
 
 
 def _search(
