@@ -155,9 +155,8 @@ def recalibrate_coefficients(
     with steady(model):
         samples = draw_samples(model, tokenizer, data, effort, seed=seed)
         with attach(model, vector, {}) as attachment:
-            runner = Runner(
-                model, attachment, vector.layers, batch_size=effort.batch_size
-            )
+            size = effort.batch_size
+            runner = Runner(model, attachment, vector.layers, batch_size=size)
             target = Target(runner, samples, objective)
             reference = _stage(report, "reference")
             target.record(seed=seed, draws=effort.fisher_draws, progress=reference)
