@@ -1,0 +1,270 @@
+"""Files that lie: each is received as announced and refused at completion."""
+
+import json
+import math
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safegene_registry.verification import CHUNK_BYTES, EXPONENTS, has_non_finite
+from support.versions import file_entries, write_version
+
+from safegene.artifact.canonical import canonical_json
+from safegene.artifact.digest import Digest, digest_bytes
+from safegene.artifact.lineage import write_sketch
+from safegene.artifact.manifest import (
+    CARD_NAME,
+    CONFIG_NAME,
+    LINEAGE_NAME,
+    TENSORS_NAME,
+    FileEntry,
+    Manifest,
+)
+from safegene.artifact.tensorfile import read_header
+
+
+def rewritten(manifest: Manifest, directory: Path, name: str, data: bytes) -> Manifest:
+    """Change a file and let the manifest name its new digest."""
+    (directory / name).write_bytes(data)
+    return changed(manifest, files=file_entries(directory))
+
+
+def changed(manifest: Manifest, **fields: object) -> Manifest:
+    """The manifest with other fields, and so another digest."""
+    old = {name: getattr(manifest, name) for name in Manifest.model_fields}
+    return Manifest.model_validate({**old, **fields})
+
+
+def refusal(registry, manifest: Manifest, directory: Path) -> dict:
+    """Publish what must be refused; the problem."""
+    response = registry.publish(manifest, directory)
+    assert response.status_code == 422, response.text
+    problem = response.json()
+    assert problem["type"].endswith("/problems/manifest-invalid")
+    assert registry.client.get("/v1/vectors").json()["items"] == []
+    return problem
+
+
+def put_value(path: Path, tensor: str, data: bytes) -> bytes:
+    """The file's bytes with the last value of a tensor replaced."""
+    content = bytearray(path.read_bytes())
+    end = read_header(path).get(tensor).end
+    content[end - len(data) : end] = data
+    return bytes(content)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", [TENSORS_NAME, LINEAGE_NAME])
+def test_a_value_that_is_not_finite_is_refused(registry, tmp_path, name, value):
+    manifest = write_version(tmp_path / "v")
+    path = tmp_path / "v" / name
+    tensor = read_header(path).tensors[-1].name
+    data = put_value(path, tensor, struct.pack("<f", value))
+
+    problem = refusal(
+        registry, rewritten(manifest, tmp_path / "v", name, data), path.parent
+    )
+
+    assert "NaN or infinity" in problem["detail"]
+    assert tensor in problem["detail"]
+
+
+def test_a_tensor_of_another_shape_is_refused(registry, tmp_path):
+    manifest = write_version(tmp_path / "v")
+    other = write_version(tmp_path / "other", rank=16)
+    data = (tmp_path / "other" / TENSORS_NAME).read_bytes()
+
+    problem = refusal(
+        registry,
+        rewritten(manifest, tmp_path / "v", TENSORS_NAME, data),
+        tmp_path / "v",
+    )
+
+    assert "q_proj" in problem["detail"]
+    assert "(8, 32)" in problem["detail"]
+    assert f"({other.rank}, 32)" in problem["detail"]
+
+
+def test_a_footprint_with_holes_is_refused(registry, tmp_path):
+    manifest = write_version(tmp_path / "v")
+    lying = changed(manifest, footprint=manifest.footprint[:-1])
+
+    problem = refusal(registry, lying, tmp_path / "v")
+
+    assert "down_proj" in problem["detail"]
+    assert problem["errors"][0]["pointer"] == "/footprint"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(struct.pack("<Q", 1 << 62) + b"{}", id="header of 2^62 bytes"),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"\x02\0\0\0\0\0\0\0[]", id="no object"),
+    ],
+)
+def test_a_lineage_file_that_is_no_tensor_file_is_refused(registry, tmp_path, data):
+    manifest = write_version(tmp_path / "v")
+    lying = rewritten(manifest, tmp_path / "v", LINEAGE_NAME, data)
+
+    problem = refusal(registry, lying, tmp_path / "v")
+
+    assert "safetensors file" in problem["detail"]
+
+
+def test_a_tensor_file_with_a_hostile_header_is_refused(registry, tmp_path):
+    manifest = write_version(tmp_path / "v")
+    data = struct.pack("<Q", 1 << 62) + bytes(100)
+    (tmp_path / "v" / TENSORS_NAME).write_bytes(data)
+    honest = manifest.file(TENSORS_NAME)
+    segment = honest.segments[0].model_copy(
+        update={"offset": 0, "size": len(data), "digest": str(digest_bytes(data))}
+    )
+    entry = FileEntry(
+        path=TENSORS_NAME,
+        size=len(data),
+        digest=str(digest_bytes(data)),
+        segments=(segment,),
+    )
+    files = tuple(entry if f.path == TENSORS_NAME else f for f in manifest.files)
+
+    problem = refusal(registry, changed(manifest, files=files), tmp_path / "v")
+
+    assert str(1 << 62) in problem["detail"]
+
+
+def test_a_sketch_of_another_length_is_refused(registry, tmp_path):
+    manifest = write_version(tmp_path / "v")
+    lying = rewritten(manifest, tmp_path / "v", LINEAGE_NAME, write_sketch([0.5, 0.25]))
+
+    problem = refusal(registry, lying, tmp_path / "v")
+
+    assert (
+        LINEAGE_NAME.partition(".")[0] in problem["detail"]
+        or "sketch" in problem["detail"]
+    )
+
+
+def test_segments_that_do_not_match_the_layers_are_refused(registry, tmp_path):
+    manifest = write_version(tmp_path / "v")
+    entry = manifest.file(TENSORS_NAME)
+    swapped = (
+        entry.segments[0],
+        entry.segments[1].model_copy(update={"layers": (1,)}),
+        entry.segments[2].model_copy(update={"layers": (0,)}),
+    )
+    files = tuple(
+        f.model_copy(update={"segments": swapped}) if f.path == TENSORS_NAME else f
+        for f in manifest.files
+    )
+
+    problem = refusal(registry, changed(manifest, files=files), tmp_path / "v")
+
+    assert problem["errors"][0]["pointer"] == "/files/2/segments"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"lora_alpha": 99}, id="scaling"),
+        pytest.param({"rank_pattern": {"q_proj": 4}}, id="pattern"),
+        pytest.param({"use_dora": True}, id="dora"),
+        pytest.param({"base_model_name_or_path": "evil/model"}, id="base model"),
+    ],
+)
+def test_a_config_outside_the_servable_profile_is_refused(registry, tmp_path, change):
+    manifest = write_version(tmp_path / "v")
+    config = json.loads((tmp_path / "v" / CONFIG_NAME).read_bytes())
+    lying = rewritten(
+        manifest, tmp_path / "v", CONFIG_NAME, canonical_json({**config, **change})
+    )
+
+    problem = refusal(registry, lying, tmp_path / "v")
+
+    assert next(iter(change)) in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        pytest.param(CARD_NAME, b"\xff\xfe", "UTF-8", id="no text"),
+        pytest.param(CARD_NAME, b"x" * ((1 << 20) + 1), "at most", id="huge card"),
+        pytest.param(CONFIG_NAME, b" " * ((1 << 20) + 1), "at most", id="huge config"),
+    ],
+)
+def test_text_files_are_short_and_text(registry, tmp_path, name, data, said):
+    manifest = write_version(tmp_path / "v")
+    lying = rewritten(manifest, tmp_path / "v", name, data)
+
+    problem = refusal(registry, lying, tmp_path / "v")
+
+    assert said in problem["detail"]
+    assert name in problem["detail"]
+
+
+def test_a_refused_version_can_be_published_once_corrected(registry, tmp_path):
+    manifest = write_version(tmp_path / "v")
+    card = (tmp_path / "v" / CARD_NAME).read_bytes()
+    lying = rewritten(manifest, tmp_path / "v", CARD_NAME, b"\xff")
+    refusal(registry, lying, tmp_path / "v")
+    (tmp_path / "v" / CARD_NAME).write_bytes(card)
+
+    assert registry.publish(manifest, tmp_path / "v").status_code == 201
+
+
+@pytest.mark.parametrize("damage", ["changed", "lost"])
+def test_a_damaged_shared_blob_is_asked_for_again_and_heals(registry, tmp_path, damage):
+    registry.publish(write_version(tmp_path / "v"), tmp_path / "v")
+    blob = registry.services.store.final_path(
+        Digest.parse(write_version(tmp_path / "twin").file(TENSORS_NAME).digest)
+    )
+    good = blob.read_bytes()
+    manifest = write_version(tmp_path / "next", version="1.1.0")
+    upload = registry.send(manifest, tmp_path / "next")
+    if damage == "lost":
+        blob.unlink()
+    else:
+        blob.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+
+    refused = registry.complete(upload)
+    tensors = manifest.file(TENSORS_NAME)
+    registry.put_blob(upload, tensors.digest, good)
+    healed = registry.complete(upload)
+
+    assert refused.status_code == 409
+    assert refused.json()["type"].endswith("/problems/blob-missing")
+    assert tensors.digest in refused.json()["errors"][0]["detail"]
+    assert healed.status_code == 201
+    assert blob.read_bytes() == good
+
+
+FORMATS = {"F64": "d", "F32": "f", "F16": "e"}
+
+
+@given(data=st.data(), dtype=st.sampled_from(sorted(FORMATS)))
+def test_non_finite_values_are_found_wherever_they_are(data, dtype):
+    width = EXPONENTS[dtype][0] * 8
+    values = data.draw(st.lists(st.floats(width=width), max_size=40))
+
+    found = has_non_finite(
+        struct.pack(f"<{len(values)}{FORMATS[dtype]}", *values), dtype
+    )
+
+    assert found == (not all(map(math.isfinite, values)))
+
+
+@given(st.lists(st.floats(width=32), max_size=40))
+def test_non_finite_bfloat16_values_are_found(values):
+    words = [struct.unpack("<I", struct.pack("<f", v))[0] >> 16 for v in values]
+    expected = any((word & 0x7F80) == 0x7F80 for word in words)
+
+    assert has_non_finite(struct.pack(f"<{len(words)}H", *words), "BF16") == expected
+
+
+def test_the_last_value_of_a_long_tensor_is_looked_at():
+    data = bytes(CHUNK_BYTES - 4) + struct.pack("<f", math.nan)
+
+    assert has_non_finite(data, "F32")
+    assert not has_non_finite(bytes(CHUNK_BYTES), "F32")
