@@ -1,0 +1,177 @@
+"""A failure at any step of completion: nothing is visible, and a retry succeeds."""
+
+import dataclasses
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from safegene_registry.db import Database
+from safegene_registry.storage import DirectoryBlobStore, StagedBlobMissingError
+from support.versions import write_version
+
+from safegene.artifact.digest import Digest
+
+
+class PowerCutError(RuntimeError):
+    """The process ends here."""
+
+
+class FailingStore(DirectoryBlobStore):
+    """The real store, until its n-th call of one method."""
+
+    def __init__(self, root: Path, method: str, call: int) -> None:
+        super().__init__(root)
+        self.method = method
+        self.left = call
+
+    def count(self, method: str) -> None:
+        """Fail when it is time."""
+        if method == self.method:
+            self.left -= 1
+            if self.left == 0:
+                raise PowerCutError
+
+    def promote(self, upload_id: UUID, digest: Digest) -> None:
+        """Promote or fail."""
+        self.count("promote")
+        super().promote(upload_id, digest)
+
+    def local_file(self, digest: Digest):
+        """Read or fail."""
+        self.count("local_file")
+        return super().local_file(digest)
+
+    def discard(self, upload_id: UUID) -> None:
+        """Discard or fail."""
+        self.count("discard")
+        super().discard(upload_id)
+
+
+STEPS = [("promote", n) for n in (1, 2, 4)] + [("local_file", n) for n in (1, 4)]
+
+
+def is_published(registry) -> bool:
+    listed = registry.client.get("/v1/vectors").json()["items"]
+    url = "/v1/vectors/acme/refusal/versions/1.0.0"
+    return bool(listed) or registry.client.get(url).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "call"), STEPS)
+def test_a_crash_before_the_commit_shows_nothing(registry, tmp_path, method, call):
+    upload = registry.send(write_version(tmp_path / "v"), tmp_path / "v")
+    whole = registry.services
+    failing = FailingStore(registry.data, method, call)
+    registry.app.state.services = dataclasses.replace(whole, store=failing)
+
+    failed = registry.complete(upload)
+    seen = is_published(registry)
+    registry.app.state.services = whole
+    retried = registry.complete(upload)
+
+    assert failed.status_code == 500
+    assert not seen
+    assert retried.status_code == 201
+    assert is_published(registry)
+
+
+def test_a_crash_after_the_commit_has_published(registry, tmp_path):
+    upload = registry.send(write_version(tmp_path / "v"), tmp_path / "v")
+    whole = registry.services
+    failing = FailingStore(registry.data, "discard", 1)
+    registry.app.state.services = dataclasses.replace(whole, store=failing)
+
+    failed = registry.complete(upload)
+    registry.app.state.services = whole
+
+    assert failed.status_code == 500
+    assert is_published(registry)
+    assert registry.complete(upload).status_code == 200
+    assert registry.staged_files() == []
+
+
+def test_a_failing_statement_takes_the_whole_transaction_back(registry, tmp_path):
+    upload = registry.send(write_version(tmp_path / "v"), tmp_path / "v")
+    database: Database = registry.services.database
+    with database.writing() as session:
+        session.connection().exec_driver_sql(
+            "CREATE TRIGGER refuse BEFORE INSERT ON heads BEGIN"
+            " SELECT RAISE(ABORT, 'no heads today'); END"
+        )
+
+    failed = registry.complete(upload)
+    with database.writing() as session:
+        connection = session.connection()
+        counts = {
+            table: connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()
+            for table in ("namespaces", "vectors", "versions", "files", "blobs")
+        }
+        connection.exec_driver_sql("DROP TRIGGER refuse")
+
+    assert failed.status_code == 500
+    assert "heads" not in failed.text
+    assert set(counts.values()) == {0}
+    assert registry.complete(upload).status_code == 201
+
+
+class VanishingStore(DirectoryBlobStore):
+    """Another connection completes or cancels the upload just before promotion."""
+
+    meanwhile = staticmethod(lambda: None)
+
+    def promote(self, upload_id: UUID, digest: Digest) -> None:
+        """Find the staged blob gone."""
+        self.meanwhile()
+        raise StagedBlobMissingError(str(digest))
+
+
+def test_losing_the_race_to_complete_is_a_success(registry, tmp_path):
+    upload = registry.send(write_version(tmp_path / "v"), tmp_path / "v")
+    whole = registry.services
+
+    def complete_elsewhere():
+        registry.app.state.services = whole
+        assert registry.complete(upload).status_code == 201
+
+    store = VanishingStore(registry.data)
+    store.meanwhile = complete_elsewhere
+    registry.app.state.services = dataclasses.replace(whole, store=store)
+
+    answer = registry.complete(upload)
+
+    assert answer.status_code == 200
+    assert answer.json()["version"] == "1.0.0"
+
+
+def test_completing_what_is_cancelled_meanwhile_publishes_nothing(registry, tmp_path):
+    upload = registry.send(write_version(tmp_path / "v"), tmp_path / "v")
+    whole = registry.services
+
+    def cancel_elsewhere():
+        url = f"/v1/uploads/{upload['id']}"
+        assert registry.client.delete(url, headers=registry.auth).status_code == 204
+
+    store = VanishingStore(registry.data)
+    store.meanwhile = cancel_elsewhere
+    registry.app.state.services = dataclasses.replace(whole, store=store)
+
+    answer = registry.complete(upload)
+
+    assert answer.status_code == 404
+    assert not is_published(registry)
+
+
+def test_cancelling_during_verification_publishes_nothing(registry, tmp_path):
+    upload = registry.send(write_version(tmp_path / "v"), tmp_path / "v")
+    whole = registry.services
+
+    class CancelledStore(DirectoryBlobStore):
+        def local_file(self, digest: Digest):
+            url = f"/v1/uploads/{upload['id']}"
+            registry.client.delete(url, headers=registry.auth)
+            return super().local_file(digest)
+
+    store = CancelledStore(registry.data)
+    registry.app.state.services = dataclasses.replace(whole, store=store)
+
+    assert registry.complete(upload).status_code == 404
+    assert not is_published(registry)

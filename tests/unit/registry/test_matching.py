@@ -1,0 +1,197 @@
+"""The compatibility query: what fits, what does not and why."""
+
+import pytest
+from sqlalchemy import event, text
+from support.registry_app import app_registry
+from support.versions import llama_config, neox_config, write_version
+
+
+@pytest.fixture(scope="module")
+def stocked(tmp_path_factory):
+    root = tmp_path_factory.mktemp("stocked")
+    with app_registry(root / "data") as registry:
+
+        def add(vector, version="1.0.0", **facts):
+            place = root / f"{vector.replace('/', '-')}-{version}"
+            manifest = write_version(place, vector=vector, version=version, **facts)
+            assert registry.publish(manifest, place).status_code == 201
+
+        add("acme/first")
+        add("acme/first", "1.1.0", seed=1)
+        add("acme/first", "2.0.0", seed=2)
+        add("beta/second", seed=3)
+        add("acme/deep", config=llama_config(layers=4))
+        add("acme/wide", config=llama_config(hidden=64))
+        add("acme/neox", config=neox_config())
+        yield registry
+
+
+def ask(registry, config, **more):
+    answer = registry.client.post("/v1/compatibility", json={"config": config, **more})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def identities(matches):
+    return [f"{m['namespace']}/{m['name']}@{m['version']}" for m in matches]
+
+
+def test_vectors_of_the_same_family_fit_the_newest_published_first(stocked):
+    answer = ask(stocked, llama_config())
+
+    assert identities(answer["fits"]) == ["beta/second@1.0.0", "acme/first@2.0.0"]
+    assert answer["architecture"]["model_type"] == "llama"
+    assert answer["reasons"] == []
+    for match in answer["fits"]:
+        assert match["level"] == "structural"
+        assert [r["code"] for r in match["reasons"]] == ["lineage-not-checked"]
+
+
+def test_vocabulary_and_context_do_not_matter(stocked):
+    config = {**llama_config(), "vocab_size": 999, "max_position_embeddings": 7}
+
+    answer = ask(stocked, config)
+
+    assert len(answer["fits"]) == 2
+    assert "vocab_size: 999" in answer["fits"][0]["notes"]
+
+
+def test_the_nearest_other_families_come_with_reasons(stocked):
+    answer = ask(stocked, llama_config(layers=3))
+
+    assert answer["fits"] == []
+    others = identities(answer["others"])
+    assert set(others[:3]) == {
+        "beta/second@1.0.0",
+        "acme/first@2.0.0",
+        "acme/deep@1.0.0",
+    }
+    assert others[3:] == ["acme/wide@1.0.0", "acme/neox@1.0.0"]
+    deep = next(m for m in answer["others"] if m["name"] == "deep")
+    assert deep["level"] == "incompatible"
+    assert deep["reasons"][0]["code"] == "architecture-field-differs"
+    assert deep["reasons"][0]["expected"] == "4"
+    assert deep["reasons"][0]["actual"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("constraint", "expected"),
+    [
+        ("~=1.0", ["beta/second@1.0.0", "acme/first@1.1.0"]),
+        (">=1.1", ["acme/first@2.0.0"]),
+        (">=3", []),
+    ],
+)
+def test_a_range_picks_the_version(stocked, constraint, expected):
+    answer = ask(stocked, llama_config(), constraint=constraint)
+
+    assert identities(answer["fits"]) == expected
+
+
+def test_a_range_holds_for_the_others_too(stocked):
+    answer = ask(stocked, llama_config(layers=3), constraint="<2")
+
+    assert "acme/first@1.1.0" in identities(answer["others"])
+
+
+def test_a_namespace_narrows_both_lists(stocked):
+    answer = ask(stocked, llama_config(), namespace="beta")
+
+    assert identities(answer["fits"]) == ["beta/second@1.0.0"]
+    assert answer["others"] == []
+
+
+def test_the_limit_holds(stocked):
+    answer = ask(stocked, llama_config(), limit=1)
+
+    assert identities(answer["fits"]) == ["beta/second@1.0.0"]
+
+
+@pytest.mark.parametrize(
+    ("config", "code"),
+    [
+        pytest.param({"model_type": "gpt2"}, "unknown-architecture", id="unknown"),
+        pytest.param({}, "unknown-architecture", id="empty"),
+        pytest.param({"model_type": "llama"}, "unknown-architecture", id="no sizes"),
+        pytest.param({"model": "gpt-4.1-mini"}, "closed-weights", id="closed"),
+        pytest.param(
+            {
+                **llama_config(),
+                "num_attention_heads": 1 << 24,
+                "num_key_value_heads": 1 << 24,
+                "head_dim": 1 << 24,
+            },
+            "unknown-architecture",
+            id="larger than any model",
+        ),
+    ],
+)
+def test_an_unknown_architecture_is_an_answer_not_an_error(stocked, config, code):
+    answer = ask(stocked, config)
+
+    assert answer["architecture"] is None
+    assert [reason["code"] for reason in answer["reasons"]] == [code]
+    assert answer["fits"] == answer["others"] == []
+
+
+def nested(depth):
+    value = {}
+    for _ in range(depth):
+        value = {"x": [value]}
+    return value
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"config": {"model_type": "\\ud800"}}', id="half a character"),
+        pytest.param(b'{"config": {"\\ud800": 1}}', id="half a character as key"),
+        pytest.param(b'{"config": [1]}', id="no object"),
+        pytest.param(b"{}", id="no config"),
+        pytest.param(b"not json", id="no JSON"),
+        pytest.param(b'{"config": ' + b"[" * 5000 + b"]" * 5000 + b"}", id="deep"),
+        pytest.param(
+            b'{"config": {"a":' + b"[" * 40 + b"]" * 40 + b"}}", id="too deep"
+        ),
+        pytest.param(b'{"config": {"a": ' + b"9" * 5000 + b"}}", id="huge number"),
+        pytest.param(b'{"config": {}, "constraint": "nonsense"}', id="bad range"),
+        pytest.param(b'{"config": {}, "namespace": "A"}', id="bad namespace"),
+        pytest.param(b'{"config": {}, "limit": 0}', id="limit"),
+    ],
+)
+def test_hostile_questions_are_refused(stocked, body):
+    answer = stocked.client.post(
+        "/v1/compatibility", content=body, headers={"Content-Type": "application/json"}
+    )
+
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"].endswith("/problems/invalid-request")
+
+
+def plan(session, statement, parameters):
+    rows = session.connection().exec_driver_sql(
+        f"EXPLAIN QUERY PLAN {statement}", parameters
+    )
+    return " | ".join(row.detail for row in rows)
+
+
+def test_the_query_is_an_index_lookup_however_many_versions_there_are(stocked):
+    statements = []
+
+    def remember(_c, _cursor, statement, parameters, _context, _many):
+        if "heads" in statement and "fingerprint = ?" in statement:
+            statements.append((statement, parameters))
+
+    engine = stocked.services.database.engine
+    event.listen(engine, "before_cursor_execute", remember)
+    ask(stocked, llama_config())
+    event.remove(engine, "before_cursor_execute", remember)
+
+    with stocked.services.database.reading() as session:
+        plans = [plan(session, *statement) for statement in statements]
+        session.execute(text("SELECT 1"))
+    assert plans
+    assert "SEARCH heads USING INDEX ix_heads_fingerprint_published_at" in plans[0]
+    assert "SCAN" not in plans[0]
+    assert "TEMP B-TREE" not in plans[0]

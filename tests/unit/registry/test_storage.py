@@ -1,0 +1,185 @@
+"""The directory blob store, by itself."""
+
+import errno
+import os
+import resource
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from safegene_registry.storage import (
+    DirectoryBlobStore,
+    StagedBlobMissingError,
+    StorageError,
+)
+
+from safegene.artifact.digest import digest_bytes
+from safegene.errors import DigestMismatchError, SizeMismatchError
+
+DATA = b"some bytes of a blob"
+DIGEST = digest_bytes(DATA)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return DirectoryBlobStore(tmp_path)
+
+
+def stage(store, upload_id, data=DATA):
+    writer = store.receive(upload_id, digest_bytes(data), len(data))
+    writer.write(data)
+    writer.finish()
+    writer.abort()
+
+
+def write_all(writer, data):
+    try:
+        writer.write(data)
+        writer.finish()
+    finally:
+        writer.abort()
+
+
+def files(root):
+    return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+
+
+def test_a_blob_goes_through_staging_to_its_final_key(store, tmp_path):
+    upload_id = uuid4()
+    stage(store, upload_id)
+
+    before = store.size(DIGEST)
+    store.promote(upload_id, DIGEST)
+    store.discard(upload_id)
+
+    assert before is None
+    assert store.size(DIGEST) == len(DATA)
+    assert files(tmp_path) == [f"blobs/sha256/{DIGEST.hex[:2]}/{DIGEST.hex}"]
+    with store.open(DIGEST) as stream:
+        stream.seek(5)
+        assert stream.read() == DATA[5:]
+    with store.local_file(DIGEST) as path:
+        assert path.read_bytes() == DATA
+
+
+def test_a_blob_is_staged_only_once_it_is_whole(store):
+    upload_id = uuid4()
+    writer = store.receive(upload_id, DIGEST, len(DATA))
+
+    writer.write(DATA[:5])
+    half = store.is_staged(upload_id, DIGEST)
+    writer.write(DATA[5:])
+    unchecked = store.is_staged(upload_id, DIGEST)
+    writer.finish()
+
+    assert (half, unchecked) == (False, False)
+    assert store.is_staged(upload_id, DIGEST)
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (DATA[:-1], SizeMismatchError),
+        (DATA + b"!", SizeMismatchError),
+        (DATA[:-1] + b"!", DigestMismatchError),
+    ],
+)
+def test_wrong_bytes_leave_nothing(store, tmp_path, sent, error):
+    writer = store.receive(uuid4(), DIGEST, len(DATA))
+
+    with pytest.raises(error):
+        write_all(writer, sent)
+
+    assert files(tmp_path) == []
+
+
+def test_promoting_twice_and_from_two_uploads_is_harmless(store, tmp_path):
+    one, two = uuid4(), uuid4()
+    stage(store, one)
+    stage(store, two)
+
+    for upload_id in (one, one, two):
+        store.promote(upload_id, DIGEST)
+
+    store.discard(one)
+    store.discard(two)
+    assert files(tmp_path) == [f"blobs/sha256/{DIGEST.hex[:2]}/{DIGEST.hex}"]
+
+
+def test_sending_again_after_promotion_does_not_touch_the_final_blob(store):
+    upload_id = uuid4()
+    stage(store, upload_id)
+    store.promote(upload_id, DIGEST)
+    inode = store.final_path(DIGEST).stat().st_ino
+
+    writer = store.receive(upload_id, DIGEST, len(DATA))
+    writer.write(b"other")
+    writer.abort()
+
+    assert store.final_path(DIGEST).read_bytes() == DATA
+    assert store.final_path(DIGEST).stat().st_ino == inode
+
+
+def test_promoting_what_is_not_staged_is_refused(store):
+    with pytest.raises(StagedBlobMissingError):
+        store.promote(uuid4(), DIGEST)
+
+
+def test_finishing_in_a_discarded_upload_is_refused(store, tmp_path):
+    upload_id = uuid4()
+    writer = store.receive(upload_id, DIGEST, len(DATA))
+    writer.write(DATA)
+
+    store.discard(upload_id)
+    with pytest.raises(StagedBlobMissingError):
+        writer.finish()
+    writer.abort()
+
+    assert files(tmp_path) == []
+
+
+def test_a_published_blob_that_is_gone_is_a_storage_problem(store):
+    with pytest.raises(StorageError, match="missing or damaged"):
+        store.check(DIGEST, len(DATA))
+    with pytest.raises(StorageError, match="No such file"):
+        store.open(DIGEST)
+
+
+def test_strays_are_removed_by_age_and_owner(store):
+    owned, stray, fresh = uuid4(), uuid4(), uuid4()
+    for upload_id in (owned, stray, fresh):
+        stage(store, upload_id)
+    for upload_id in (owned, stray):
+        os.utime(store.staging_root / str(upload_id), (0, 0))
+
+    removed = store.discard_strays({owned}, datetime.now(UTC) - timedelta(hours=1))
+
+    assert removed == 1
+    assert not store.is_staged(stray, DIGEST)
+    assert store.is_staged(owned, DIGEST)
+    assert store.is_staged(fresh, DIGEST)
+
+
+def test_a_write_that_the_disk_refuses_is_a_storage_problem(store, tmp_path):
+    # A limit on file sizes is a real refusal by the kernel that needs no full disk.
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    data = bytes(1 << 20)
+    writer = store.receive(uuid4(), digest_bytes(data), len(data))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
+    try:
+        with pytest.raises(StorageError, match=os.strerror(errno.EFBIG)) as caught:
+            writer.write(data)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        writer.abort()
+
+    assert caught.value.kind.slug == "storage-unavailable"
+    assert int(caught.value.headers["Retry-After"]) > 0
+    assert files(tmp_path) == []
+
+
+def test_a_place_that_cannot_be_written_is_a_storage_problem(tmp_path):
+    (tmp_path / "staging").write_text("a file in the way")
+
+    with pytest.raises(StorageError, match="File exists"):
+        DirectoryBlobStore(tmp_path)
