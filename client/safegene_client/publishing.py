@@ -20,6 +20,7 @@ from safegene_client.storage import storage_errors
 from safegene_client.transfer import Progress
 
 MANIFEST_MEDIA_TYPE = "application/vnd.safegene.manifest+json"
+CANCEL_SECONDS = 3.0
 BLOB_MEDIA_TYPE = "application/octet-stream"
 
 
@@ -54,9 +55,9 @@ def publish_directory(
         _send_missing(session, opened, manifest, directory, progress)
         return session.ask(ResolvedVersion, "POST", f"{address}/complete")
     except BaseException:
-        # Once only: a dead registry must not hold up the error, nor a second Ctrl-C.
+        # Once and briefly: a registry that is gone must not hold up the error.
         with suppress(SafeGeneError):
-            session.send("DELETE", address, attempts=1)
+            session.send("DELETE", address, attempts=1, timeout=CANCEL_SECONDS)
         raise
 
 

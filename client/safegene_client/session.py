@@ -96,9 +96,8 @@ class Session:
     def __init__(self, url: str, *, token: str | None, timeout: float) -> None:
         self.url = url
         self._token = token
-        limits = httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
+        self._limits = httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
         self._client = httpx.Client(
-            timeout=limits,
             follow_redirects=True,
             headers={"User-Agent": f"safegene/{__version__}"},
         )
@@ -115,6 +114,7 @@ class Session:
         params: Mapping[str, str] | None = None,
         body: Body | None = None,
         attempts: int = ATTEMPTS,
+        timeout: float | None = None,
     ) -> Answer:
         """Send a request, repeated while that can help, and read its whole answer.
 
@@ -124,6 +124,7 @@ class Session:
             params: query parameters.
             body: what is sent.
             attempts: how often it is tried.
+            timeout: seconds, where the session's own are too many.
 
         Raises:
             RegistryError: the answer is a refusal; the subclass says which.
@@ -132,7 +133,9 @@ class Session:
         retries = Retries(attempts)
         while True:
             try:
-                with self.stream(method, path, params=params, body=body) as response:
+                with self.stream(
+                    method, path, params=params, body=body, timeout=timeout
+                ) as response:
                     data = self.read(response, MAX_ANSWER_BYTES)
                     return Answer(response.status_code, response.headers, data)
             except TransportError as error:
@@ -174,6 +177,7 @@ class Session:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
+        timeout: float | None = None,
     ) -> Iterator[httpx.Response]:
         """Send a request once; the caller reads the answer's body.
 
@@ -189,10 +193,16 @@ class Session:
                 "Content-Type": body.content_type,
                 "Content-Length": str(body.size),
             }
+        limits = self._limits if timeout is None else httpx.Timeout(timeout)
         with (
             self._translated(),
             self._client.stream(
-                method, address, params=params, headers=sent, content=content
+                method,
+                address,
+                params=params,
+                headers=sent,
+                content=content,
+                timeout=limits,
             ) as response,
         ):
             if response.status_code >= HTTPStatus.MULTIPLE_CHOICES:

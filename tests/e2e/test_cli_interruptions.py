@@ -1,0 +1,175 @@
+"""Ctrl-C, crashes and full disks: nothing half-done is visible."""
+
+import resource
+import signal
+import subprocess
+import time
+from zlib import crc32
+
+import pytest
+from support.gated_proxy import gated_proxy
+from support.safegene_command import finish
+from support.versions import llama_config, write_version
+
+from safegene.artifact.bundle import verify_directory
+
+REACH_SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A directory of about 2 MB; tests publish copies under names of their own."""
+
+    def make(name):
+        directory = tmp_path_factory.mktemp("large") / "version"
+        manifest = write_version(
+            directory,
+            vector=f"interruptions/{name}",
+            rank=512,
+            # Bytes that the registry has from another test would not be sent.
+            seed=crc32(name.encode()),
+            config=llama_config(hidden=128),
+        )
+        return directory, manifest
+
+    return make
+
+
+def files_in(root):
+    return [
+        path for path in root.rglob("*") if path.is_file() and path.suffix != ".lock"
+    ]
+
+
+def test_interrupted_push_leaves_nothing_visible(safegene, registry_server, large):
+    """A real SIGINT in the middle of a blob; pushing again then succeeds."""
+    directory, manifest = large("pushed")
+    staged = set((registry_server.data / "staging").iterdir())
+    with gated_proxy(registry_server.url, upward=200_000) as proxy:
+        process = safegene.having(SAFEGENE_URL=proxy.url).start("push", directory)
+        assert proxy.reached.wait(REACH_SECONDS)
+        process.send_signal(signal.SIGINT)
+        ended = finish(process)
+
+    assert ended.code == 130
+    assert ended.err.strip() == "error: interrupted; nothing half-done is visible"
+    assert ended.out == ""
+    assert safegene.run("inspect", manifest.vector).code == 3
+    assert safegene.must("search", "pushed", "--namespace", "interruptions") == {
+        "vectors": []
+    }
+    assert set((registry_server.data / "staging").iterdir()) == staged
+    assert safegene.must("push", directory)["digest"] == str(manifest.digest)
+
+
+def test_interruption_does_not_wait_for_a_registry_that_is_gone(
+    safegene, registry_server, large
+):
+    """The network is frozen: there is nobody to take the cancellation."""
+    directory, manifest = large("frozen")
+    with gated_proxy(registry_server.url, upward=200_000) as proxy:
+        process = safegene.having(SAFEGENE_URL=proxy.url).start("push", directory)
+        assert proxy.reached.wait(REACH_SECONDS)
+        proxy.frozen.set()
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        ended = finish(process)
+        waited = time.monotonic() - begun
+
+    assert ended.code == 130
+    assert waited < 20
+    assert safegene.run("inspect", manifest.vector).code == 3
+
+
+def test_killed_push_leaves_nothing_visible(safegene, registry_server, large):
+    """No handler runs at all, as after a power cut."""
+    directory, manifest = large("killed")
+    with gated_proxy(registry_server.url, upward=200_000) as proxy:
+        process = safegene.having(SAFEGENE_URL=proxy.url).start("push", directory)
+        assert proxy.reached.wait(REACH_SECONDS)
+        process.kill()
+        finish(process)
+
+    assert safegene.run("inspect", manifest.vector).code == 3
+    assert safegene.must("push", directory)["digest"] == str(manifest.digest)
+
+
+def test_interrupted_pull_goes_on_where_it_stopped(safegene, registry_server, large):
+    """What came is kept out of sight, and not fetched a second time."""
+    directory, manifest = large("pulled")
+    safegene.must("push", directory)
+    size = manifest.file("adapter_model.safetensors").size
+    with gated_proxy(registry_server.url, downward=size // 2) as proxy:
+        process = safegene.having(SAFEGENE_URL=proxy.url).start(
+            "pull", manifest.identity
+        )
+        assert proxy.reached.wait(REACH_SECONDS)
+        cache = safegene.directory / "cache"
+        deadline = time.monotonic() + REACH_SECONDS
+        while not any(path.stat().st_size for path in files_in(cache / "partial")):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        ended = finish(process)
+
+    assert ended.code == 130
+    assert not (cache / "vectors").exists()
+    (part,) = files_in(cache / "partial")
+    kept = part.stat().st_size
+    assert 0 < kept < size
+
+    with gated_proxy(registry_server.url) as proxy:
+        pulled = safegene.having(SAFEGENE_URL=proxy.url).must(
+            "pull", manifest.identity, "--out", "copy"
+        )
+        received = proxy.received
+
+    assert pulled["digest"] == str(manifest.digest)
+    assert verify_directory(safegene.directory / "copy") == manifest
+    assert received < manifest.size_bytes - kept // 2
+    assert files_in(cache / "partial") == []
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A cache that cannot take a large file, and how to start a command on it.
+
+    A tmpfs of 512 KB where we may mount one; else a process that the kernel does not
+    let write files that large. Both are real write errors.
+    """
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "safegene-test", str(place)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True, check=False).returncode
+    except FileNotFoundError:
+        mounted = 1
+    if mounted == 0:
+        yield place, {}
+        subprocess.run(["umount", str(place)], check=True)
+    else:
+        yield place, {"preexec_fn": limit_file_size}
+
+
+def limit_file_size():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+
+def test_full_disk_while_pulling_leaves_nothing(safegene, large, small_disk):
+    """Exit code 1, a sentence on what to do, and not one byte left behind."""
+    directory, manifest = large("disk")
+    safegene.must("push", directory)
+    place, options = small_disk
+
+    ended = safegene.having(SAFEGENE_CACHE=str(place / "cache")).run(
+        "pull", manifest.identity, "--json", **options
+    )
+
+    assert ended.code == 1
+    assert ended.document["error"]["code"] == "local-storage"
+    assert str(place) in ended.err
+    assert "SAFEGENE_CACHE" in ended.err
+    blobs = files_in(place)
+    assert all(path.parent.parent.name == "sha256" for path in blobs)
+    assert not (place / "cache" / "vectors").exists()
+    assert safegene.must("pull", manifest.identity)["digest"] == str(manifest.digest)

@@ -1,0 +1,95 @@
+"""Log lines: one format for all, request ids in them, secrets not."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from safegene_registry.log import configure_logging, get_logger, redact_secrets
+from safegene_registry.settings import LogFormat
+
+
+@pytest.fixture(autouse=True)
+def own_root_logger() -> Iterator[None]:
+    """Put the root logger back afterwards."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_events_are_json_objects_with_the_request_id(capsys):
+    configure_logging(LogFormat.JSON, "INFO")
+    log = get_logger("safegene_registry.tests.json")
+
+    with structlog.contextvars.bound_contextvars(request_id="r1"):
+        log.info("version_published", version="1.0.0", token="sgt_x")
+
+    record = json.loads(capsys.readouterr().err)
+    assert record["event"] == "version_published"
+    assert record["request_id"] == "r1"
+    assert record["version"] == "1.0.0"
+    assert record["token"] == "[redacted]"
+    assert record["level"] == "info"
+    assert record["timestamp"].endswith("Z")
+
+
+def test_foreign_records_have_the_same_form(capsys):
+    configure_logging(LogFormat.JSON, "INFO")
+
+    logging.getLogger("elsewhere").warning("%s happened", "it")
+
+    record = json.loads(capsys.readouterr().err)
+    assert record["event"] == "it happened"
+    assert record["logger"] == "elsewhere"
+
+
+def fail(log_format):
+    configure_logging(log_format, "INFO")
+    held_locally = "sgt_" + "secret"
+    try:
+        raise KeyError(len(held_locally))
+    except KeyError:
+        get_logger(f"safegene_registry.tests.{log_format}").exception("request_failed")
+
+
+@pytest.mark.parametrize("log_format", list(LogFormat))
+def test_tracebacks_do_not_show_local_variables(capsys, log_format):
+    fail(log_format)
+
+    written = capsys.readouterr().err
+    assert "KeyError" in written
+    assert "sgt_secret" not in written
+
+
+def test_failures_carry_their_traceback_on_one_line(capsys):
+    fail(LogFormat.JSON)
+
+    written = capsys.readouterr().err
+    record = json.loads(written)
+    assert record["exception"][0]["exc_type"] == "KeyError"
+    assert written.count("\n") == 1
+
+
+def test_people_get_lines_and_less_severe_records_are_left_out(capsys):
+    configure_logging(LogFormat.CONSOLE, "WARNING")
+    log = get_logger("safegene_registry.tests.console")
+
+    log.info("upload_opened")
+    log.warning("blob_corrupt", digest="sha256:0")
+
+    written = capsys.readouterr().err
+    assert "upload_opened" not in written
+    assert "blob_corrupt" in written
+    assert "digest=sha256:0" in written
+
+
+def test_urls_lose_their_query_string():
+    event = {"url": "https://s3.example/b/k?X-Amz-Signature=abc", "Authorization": "x"}
+
+    assert redact_secrets(None, "info", event) == {
+        "url": "https://s3.example/b/k",
+        "Authorization": "[redacted]",
+    }
