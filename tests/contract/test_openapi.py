@@ -1,0 +1,78 @@
+"""The interface is what its OpenAPI document says, for strangers and for publishers."""
+
+import json
+from pathlib import Path
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+from support.registry_app import app_registry
+from support.versions import write_version
+
+COMMITTED = Path(__file__).with_name("openapi.json")
+
+EXAMPLES = 12
+"""Per operation; the laws are simple and there are a dozen operations, asked twice."""
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    root = tmp_path_factory.mktemp("contract")
+    with app_registry(root / "data") as registry:
+        registry.publish(write_version(root / "v"), root / "v")
+        registry.send(write_version(root / "w", version="2.0.0"), root / "w")
+        yield registry
+
+
+def test_the_document_is_the_committed_one(registry):
+    document = registry.client.get("/openapi.json").json()
+    document["info"]["version"] = "any"
+
+    committed = json.loads(COMMITTED.read_text(encoding="utf-8"))
+
+    assert document == committed, (
+        "the interface has changed: if that is meant, save what /openapi.json answers"
+        " as tests/contract/openapi.json, with the version `any`, and say it in the"
+        " changelog"
+    )
+
+
+@pytest.fixture(scope="module")
+def schema(registry):
+    return schemathesis.openapi.from_asgi("/openapi.json", registry.app)
+
+
+def ask_everything(schema, **options):
+    """Put generated requests to every operation, each answer held to the document.
+
+    A well-formed cursor, range or manifest can still be senseless, which a schema
+    cannot say; so a 422 to a request that matches the schema is no failure.
+    """
+    asked = set()
+    for result in schema.get_all_operations():
+        operation = result.ok()
+
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.explicit, Phase.generate],
+        )
+        @given(case=operation.as_strategy())
+        def ask(case):
+            case.call_and_validate(
+                excluded_checks=[positive_data_acceptance], **options
+            )
+
+        ask()
+        asked.add(operation.label)
+    return asked
+
+
+def test_strangers_get_what_the_document_says(schema):
+    assert "POST /v1/uploads" in ask_everything(schema)
+
+
+def test_publishers_get_what_the_document_says(schema, registry):
+    assert "POST /v1/uploads" in ask_everything(schema, headers=registry.auth)
