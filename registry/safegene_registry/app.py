@@ -14,11 +14,11 @@ from safegene import __version__
 from safegene_registry.db import THREADS
 from safegene_registry.middleware import BodyLimitMiddleware, RequestMiddleware
 from safegene_registry.problems import install_problem_handlers
-from safegene_registry.publishing import remove_leftovers
 from safegene_registry.routes import compatibility, health, uploads, vectors
 from safegene_registry.routes.responses import COMMON_RESPONSES, RegistryAPI
 from safegene_registry.services import open_services
 from safegene_registry.settings import Settings
+from safegene_registry.sweeping import remove_leftovers
 
 DESCRIPTION = """\
 Publish, find and download safety vectors. Reads are public; writes need a token. Every

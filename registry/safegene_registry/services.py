@@ -11,8 +11,9 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from safegene_registry.db import Database
+from safegene_registry.directory_store import DirectoryBlobStore
 from safegene_registry.settings import Settings
-from safegene_registry.storage import BlobStore, DirectoryBlobStore
+from safegene_registry.storage import BlobStore
 
 
 def utc_now() -> datetime:

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 from safegene_registry.db import Database
-from safegene_registry.storage import DirectoryBlobStore, StagedBlobMissingError
+from safegene_registry.directory_store import DirectoryBlobStore
+from safegene_registry.storage import StagedBlobMissingError
 from support.versions import write_version
 
 from safegene.artifact.digest import Digest

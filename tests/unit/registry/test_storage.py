@@ -7,11 +7,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from safegene_registry.storage import (
-    DirectoryBlobStore,
-    StagedBlobMissingError,
-    StorageError,
-)
+from safegene_registry.directory_store import DirectoryBlobStore
+from safegene_registry.storage import StagedBlobMissingError, StorageError
 
 from safegene.artifact.digest import digest_bytes
 from safegene.errors import DigestMismatchError, SizeMismatchError

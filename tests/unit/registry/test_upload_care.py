@@ -5,7 +5,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
-from safegene_registry import publishing
+from safegene_registry.sweeping import remove_leftovers
 from support.registry_app import AppRegistry, Clock
 from support.versions import llama_config, write_version
 
@@ -43,7 +43,7 @@ def test_starting_clears_away_what_a_crash_left(registry, tmp_path):
     running = registry.send(write_version(tmp_path / "w", seed=3), tmp_path / "w")
     clock.ahead = timedelta(hours=25)
 
-    publishing.remove_leftovers(registry.services)
+    remove_leftovers(registry.services)
 
     assert not stray.exists()
     left = {path.parent.name for path in registry.staged_files()}
@@ -55,7 +55,7 @@ def test_a_directory_that_may_still_be_written_is_no_stray(registry):
     fresh = registry.data / "staging" / "just-begun"
     fresh.mkdir()
 
-    publishing.remove_leftovers(registry.services)
+    remove_leftovers(registry.services)
 
     assert fresh.is_dir()
 

@@ -1,0 +1,184 @@
+"""The embedded blob store: a directory of one file system.
+
+Every blob is written beside its place, flushed to the disk and renamed, so that a key
+either holds the whole blob or does not exist, whatever crashes.
+"""
+
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+from uuid import UUID, uuid4
+
+from safegene.artifact.digest import Digest, VerifyingWriter
+from safegene_registry.storage import BlobWriter, StagedBlobMissingError, StorageError
+
+
+class DirectoryBlobStore:
+    """A `BlobStore` in one directory of one file system.
+
+    Args:
+        root: directory that holds `staging/` and `blobs/`; made when missing.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.staging_root = root / "staging"
+        self.blob_root = root / "blobs" / "sha256"
+        with translated_errors():
+            self.staging_root.mkdir(parents=True, exist_ok=True)
+            self.blob_root.mkdir(parents=True, exist_ok=True)
+
+    def staged_path(self, upload_id: UUID, digest: Digest) -> Path:
+        """Where an upload's blob is staged."""
+        return self.staging_root / str(upload_id) / digest.hex
+
+    def final_path(self, digest: Digest) -> Path:
+        """Where a blob lives for good."""
+        return self.blob_root / digest.hex[:2] / digest.hex
+
+    def receive(self, upload_id: UUID, digest: Digest, size: int) -> BlobWriter:
+        """Begin to receive one blob into the upload's staging area."""
+        return FileBlobWriter(self.staged_path(upload_id, digest), digest, size)
+
+    def is_staged(self, upload_id: UUID, digest: Digest) -> bool:
+        """Whether the upload has received this blob, whole and verified."""
+        return self.staged_path(upload_id, digest).is_file()
+
+    def promote(self, upload_id: UUID, digest: Digest) -> None:
+        """Give a staged blob its final key; the staged copy stays until `discard`.
+
+        A hard link, so it costs no bytes. No writer can reach the shared bytes: they
+        were renamed into place after their writer had closed them.
+        """
+        final = self.final_path(digest)
+        link = final.with_name(f"{final.name}.{uuid4()}.part")
+        with translated_errors():
+            make_directory(final.parent)
+            try:
+                os.link(self.staged_path(upload_id, digest), link)
+            except FileNotFoundError as error:
+                raise StagedBlobMissingError(str(digest)) from error
+            try:
+                link.replace(final)
+            finally:
+                # Renaming over another link to the same bytes does nothing (POSIX).
+                link.unlink(missing_ok=True)
+            sync_directory(final.parent)
+
+    def size(self, digest: Digest) -> int | None:
+        """Size under the final key, None when nothing is there."""
+        with translated_errors():
+            try:
+                return self.final_path(digest).stat().st_size
+            except FileNotFoundError:
+                return None
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """Read the final blob, seekable."""
+        with translated_errors():
+            return self.final_path(digest).open("rb")
+
+    def check(self, digest: Digest, size: int) -> None:
+        """Make sure that a published blob can be opened."""
+        if self.size(digest) != size:
+            detail = f"The blob {digest} is missing or damaged; tell the operator."
+            raise StorageError(detail)
+
+    @contextmanager
+    def local_file(self, digest: Digest) -> Iterator[Path]:
+        """The final blob where it lies: this store's files are local."""
+        yield self.final_path(digest)
+
+    def discard(self, upload_id: UUID) -> None:
+        """Remove the upload's staging area, if there is one."""
+        # What cannot be removed now is a stray, and swept later.
+        shutil.rmtree(self.staging_root / str(upload_id), ignore_errors=True)
+
+    def discard_strays(self, known: Collection[UUID], before: datetime) -> int:
+        """Remove staging areas of no known upload untouched since `before`."""
+        names = {str(upload_id) for upload_id in known}
+        removed = 0
+        with translated_errors():
+            for directory in self.staging_root.iterdir():
+                with suppress(FileNotFoundError):
+                    touched = directory.stat().st_mtime
+                    if directory.name in names or touched >= before.timestamp():
+                        continue
+                    shutil.rmtree(directory, ignore_errors=True)
+                    removed += 1
+        return removed
+
+
+class FileBlobWriter:
+    """Writes one blob beside its staged path and renames it into place.
+
+    Args:
+        path: the staged path.
+        digest: what the bytes must hash to.
+        size: how many bytes must come.
+    """
+
+    def __init__(self, path: Path, digest: Digest, size: int) -> None:
+        self.path = path
+        self.part = path.with_name(f"{path.name}.{uuid4()}.part")
+        with translated_errors():
+            make_directory(path.parent)
+            self.file = self.part.open("xb")
+        self.writer = VerifyingWriter(
+            self.file, digest=digest, size=size, name=f"blob {digest}"
+        )
+
+    def write(self, chunk: bytes) -> None:
+        """Append a chunk."""
+        with translated_errors():
+            self.writer.write(chunk)
+
+    def finish(self) -> None:
+        """Make the blob staged and durable."""
+        self.writer.finish()
+        with translated_errors():
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            self.file.close()
+            try:
+                self.part.replace(self.path)
+                sync_directory(self.path.parent)
+            except FileNotFoundError as error:
+                raise StagedBlobMissingError(self.path.name) from error
+
+    def abort(self) -> None:
+        """Leave nothing behind; harmless after `finish`."""
+        # Closing flushes, which a full disk refuses; the file goes all the same.
+        with suppress(OSError):
+            self.file.close()
+        with suppress(OSError):
+            self.part.unlink(missing_ok=True)
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory that survives a power cut."""
+    if not directory.is_dir():
+        directory.mkdir(parents=True, exist_ok=True)
+        sync_directory(directory.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn what the disk says into what the caller is told."""
+    try:
+        yield
+    except OSError as error:
+        detail = f"The registry's blob store cannot do this: {error.strerror}."
+        raise StorageError(detail) from error
