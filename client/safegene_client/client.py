@@ -9,7 +9,7 @@ import weakref
 from pathlib import Path
 from typing import Any, Self
 
-from safegene.artifact.compatibility import Level, require
+from safegene.artifact.compatibility import Level, Verdict, require
 from safegene.artifact.digest import Digest
 from safegene.artifact.lineage import load_sketch
 from safegene.artifact.manifest import LINEAGE_NAME, Manifest
@@ -224,6 +224,7 @@ class Registry:
         ref: str | Reference,
         model: Any = None,
         *,
+        allow_unverified_lineage: bool = False,
         progress: Progress | None = None,
     ) -> PulledVector:
         """Bring a version onto this machine, verified.
@@ -232,6 +233,8 @@ class Registry:
             ref: such as `acme/guard@~=1.0`.
             model: what it is for; a vector that does not fit is refused before its
                 files are fetched.
+            allow_unverified_lineage: take a model whose lineage differs; its structure
+                must fit in any case.
             progress: called with bytes done and bytes in all.
 
         Raises:
@@ -242,18 +245,19 @@ class Registry:
         """
         reference = parse_reference(ref) if isinstance(ref, str) else ref
         target = None if model is None else describe_model(model)
+        allow = allow_unverified_lineage
         # A digest says everything: what is here under it needs no registry.
         if reference.digest is not None:
             path = self._cache.version(reference.vector, reference.digest)
             if path is not None:
-                return self._fitting(PulledVector.open(path), target)
+                return _fitting(PulledVector.open(path), target, allow=allow)
         resolved = self.resolve(reference)
         path = self._cache.version(reference.vector, Digest.parse(resolved.digest))
         if path is not None:
-            return self._fitting(PulledVector.open(path), target)
+            return _fitting(PulledVector.open(path), target, allow=allow)
         manifest = self._fetcher.manifest(resolved)
         if target is not None:
-            self._refuse_misfit(manifest, target)
+            self._refuse_misfit(manifest, target, allow=allow)
         path = self._fetcher.version(manifest, progress=progress)
         return PulledVector(manifest, path)
 
@@ -321,7 +325,9 @@ class Registry:
             }
         )
 
-    def _refuse_misfit(self, manifest: Manifest, target: TargetModel) -> None:
+    def _refuse_misfit(
+        self, manifest: Manifest, target: TargetModel, *, allow: bool
+    ) -> None:
         """Refuse by structure first, then by lineage, before the tensors are fetched.
 
         A model known by its config alone is let through: applying checks again.
@@ -331,17 +337,20 @@ class Registry:
             path = self._fetcher.file(manifest, LINEAGE_NAME)
             sketch = load_sketch(path, manifest.architecture)
             verdict = target.verdict(manifest.architecture, sketch)
-        if verdict.level is Level.INCOMPATIBLE:
-            require(verdict)
+        _refuse_incompatible(verdict, allow=allow)
 
-    def _fitting(
-        self, pulled: PulledVector, target: TargetModel | None
-    ) -> PulledVector:
-        if target is not None:
-            sketch = load_sketch(
-                pulled.path / LINEAGE_NAME, pulled.manifest.architecture
-            )
-            verdict = target.verdict(pulled.manifest.architecture, sketch)
-            if verdict.level is Level.INCOMPATIBLE:
-                require(verdict)
-        return pulled
+
+def _fitting(
+    pulled: PulledVector, target: TargetModel | None, *, allow: bool
+) -> PulledVector:
+    if target is not None:
+        sketch = load_sketch(pulled.path / LINEAGE_NAME, pulled.manifest.architecture)
+        verdict = target.verdict(pulled.manifest.architecture, sketch)
+        _refuse_incompatible(verdict, allow=allow)
+    return pulled
+
+
+def _refuse_incompatible(verdict: Verdict, *, allow: bool) -> None:
+    # What could not be checked may be pulled; applying asks again.
+    if verdict.level is Level.INCOMPATIBLE:
+        require(verdict, allow_unverified_lineage=allow)

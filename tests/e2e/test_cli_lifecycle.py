@@ -47,8 +47,10 @@ def place(tmp_path_factory):
     save_checkpoint(
         changed(pair.aligned, scale=0.02, seed=7), root / "target", tokenizer=tokenizer
     )
-    save_checkpoint(tiny_model(seed=77), root / "stranger")
-    save_checkpoint(tiny_model(num_hidden_layers=3), root / "deeper")
+    save_checkpoint(tiny_model(seed=77), root / "stranger", tokenizer=tokenizer)
+    save_checkpoint(
+        tiny_model(num_hidden_layers=3), root / "deeper", tokenizer=tokenizer
+    )
     save_checkpoint(tiny_model("gpt_neox"), root / "neox")
     config = LoraConfig(
         r=2,
@@ -205,6 +207,42 @@ def test_apply_and_merge_compute_what_attach_computes(
     assert (place / "merged" / "tokenizer.json").is_file()
     exported = PeftModel.from_pretrained(model, place / "adapter")
     assert torch.allclose(logits_of(exported, ids), expected, atol=TOLERANCE)
+
+
+ROWS = ("--harmful", "harmful.jsonl", "--lookalike", "lookalike.jsonl")
+INSISTING = "--allow-unverified-lineage"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(("pull", VECTOR), id="pull"),
+        pytest.param(("apply", VECTOR, "--out", "forced-apply"), id="apply"),
+        pytest.param(("merge", VECTOR, "--out", "forced-merge"), id="merge"),
+        pytest.param(
+            ("recalibrate", VECTOR, *ROWS, "--task", "task.jsonl", "--out", "c.json"),
+            id="recalibrate",
+        ),
+        pytest.param(
+            ("evaluate", "--vector", VECTOR, *ROWS, "--max-new-tokens", 2),
+            id="evaluate",
+        ),
+    ],
+)
+def test_stranger_is_taken_on_insistence_and_another_structure_never(
+    extracted, safegene, command
+):
+    """The override that the refusal advises works for what a registry holds."""
+    refused = safegene.run(*command, "--model", "stranger", "--json")
+    deeper = safegene.run(*command, "--model", "deeper", INSISTING, "--json")
+    forced = safegene.run(*command, "--model", "stranger", INSISTING)
+
+    assert refused.code == 5
+    assert refused.document["error"]["reasons"][0]["code"] == "lineage-differs"
+    assert "allow unverified lineage explicitly" in refused.err
+    assert deeper.code == 5
+    assert deeper.document["error"]["reasons"][0]["module"] == "layers"
+    assert forced.code == 0, forced.err
 
 
 def test_task_adapter_goes_into_the_same_adapter(extracted, safegene, place):

@@ -9,11 +9,11 @@ import click
 
 from safegene import __version__
 from safegene.artifact.calibration import Calibration
-from safegene.artifact.compatibility import require
 from safegene.errors import UsageError
 from safegene.evaluation.rows import PromptRow, read_rows
 from safegene_client.cli.options import (
     FILE,
+    UNVERIFIED,
     example,
     open_vector,
     read_calibration,
@@ -22,7 +22,7 @@ from safegene_client.cli.options import (
     write_whole,
 )
 from safegene_client.cli.output import Output
-from safegene_client.cli.repair import ADAPTER, CALIBRATION, MODEL, UNVERIFIED
+from safegene_client.cli.repair import ADAPTER, CALIBRATION, MODEL
 from safegene_client.client import Registry
 from safegene_client.extras import torch_needed
 from safegene_client.pulled import PulledVector
@@ -90,8 +90,13 @@ def evaluate(
     coefficients = None if calibration is None else read_calibration(calibration)
     pulled = None
     if vector is not None:
-        pulled = open_vector(output, registry, vector, model)
-        require(pulled.check(model), allow_unverified_lineage=allow_unverified_lineage)
+        pulled, _ = open_vector(
+            output,
+            registry,
+            vector,
+            model,
+            allow_unverified_lineage=allow_unverified_lineage,
+        )
         if coefficients is not None:
             pulled.require_calibration(coefficients, model)
     with torch_needed():

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from safegene.artifact.bundle import read_manifest
 from safegene.artifact.calibration import Calibration
+from safegene.artifact.compatibility import Verdict, require
 from safegene.artifact.manifest import MANIFEST_NAME
 from safegene.errors import InvalidDataError, UsageError
 from safegene_client.cli.output import Output
@@ -24,6 +24,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 FOLDER = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
+
+UNVERIFIED = click.option(
+    "--allow-unverified-lineage",
+    is_flag=True,
+    help="Go on although the model's weights do not descend from the base, or cannot "
+    "be compared.",
+)
 
 _LAYERS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
@@ -87,22 +94,38 @@ def is_vector_directory(text: str) -> bool:
 
 
 def open_vector(
-    output: Output, registry: Registry, text: str, model: Any = None
-) -> PulledVector:
-    """A version from its directory or, pulled, from the registry.
+    output: Output,
+    registry: Registry,
+    text: str,
+    model: Any,
+    *,
+    allow_unverified_lineage: bool,
+) -> tuple[PulledVector, Verdict]:
+    """A version that fits a model, from its directory or pulled, and the verdict.
 
     Args:
         output: for progress.
         registry: asked when `text` is a reference.
         text: directory or reference.
         model: what it is for; misfits are refused before anything large is fetched.
+        allow_unverified_lineage: go on although lineage is unknown or differs.
+
+    Raises:
+        CompatibilityError: it does not fit the model.
     """
     if is_vector_directory(text):
-        path = Path(text).expanduser()
-        read_manifest(path)
-        return PulledVector.open(path)
-    with output.progress(f"pulling {text}") as advance:
-        return registry.pull(text, model, progress=advance)
+        pulled = PulledVector.open(Path(text).expanduser())
+    else:
+        with output.progress(f"pulling {text}") as advance:
+            pulled = registry.pull(
+                text,
+                model,
+                allow_unverified_lineage=allow_unverified_lineage,
+                progress=advance,
+            )
+    verdict = pulled.check(model)
+    require(verdict, allow_unverified_lineage=allow_unverified_lineage)
+    return pulled, verdict
 
 
 def read_calibration(path: Path) -> Calibration:

@@ -14,6 +14,7 @@ from safegene.files import fresh_directory
 from safegene_client.answers import CompatibilityAnswer, Match
 from safegene_client.cli.options import (
     FOLDER,
+    UNVERIFIED,
     example,
     is_vector_directory,
     refuse_existing,
@@ -224,10 +225,17 @@ def _manifest_facts(manifest: Manifest, last: str) -> Any:
 @click.argument("ref")
 @click.option("--model", help="Refuse what does not fit this model, before fetching.")
 @click.option("--out", type=FOLDER, help="Copy the verified files there as well.")
+@UNVERIFIED
 @with_registry
 @with_output
 def pull(
-    output: Output, *, registry: Registry, ref: str, model: str | None, out: Path | None
+    output: Output,
+    *,
+    registry: Registry,
+    ref: str,
+    model: str | None,
+    out: Path | None,
+    allow_unverified_lineage: bool,
 ) -> None:
     """Bring the version REF onto this machine, every byte verified.
 
@@ -236,7 +244,12 @@ def pull(
     if out is not None:
         refuse_existing(out)
     with output.progress(f"pulling {ref}") as advance:
-        pulled = registry.pull(ref, model, progress=advance)
+        pulled = registry.pull(
+            ref,
+            model,
+            allow_unverified_lineage=allow_unverified_lineage,
+            progress=advance,
+        )
     place = pulled.path
     if out is not None:
         with fresh_directory(out) as work:

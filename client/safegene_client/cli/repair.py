@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 import click
 
 from safegene.artifact.calibration import Calibration
-from safegene.artifact.compatibility import Verdict, require
+from safegene.artifact.compatibility import Verdict
 from safegene.artifact.manifest import BaseModelRef
 from safegene.evaluation.rows import read_rows
 from safegene_client.cli.options import (
     FILE,
     FOLDER,
+    UNVERIFIED,
     example,
     open_vector,
     read_calibration,
@@ -37,12 +38,6 @@ ADAPTER = click.option(
 )
 CALIBRATION = click.option(
     "--calibration", type=FILE, help="Coefficients; 1 in every layer without."
-)
-UNVERIFIED = click.option(
-    "--allow-unverified-lineage",
-    is_flag=True,
-    help="Go on although the model's weights do not descend from the base, or cannot "
-    "be compared.",
 )
 
 
@@ -97,8 +92,13 @@ def recalibrate(
     # Read first: a typing error should not cost the loading of a model.
     data = (read_rows(harmful), read_rows(lookalike), read_rows(task))
     others = None if general is None else read_rows(general)
-    pulled = open_vector(output, registry, vector, model)
-    require(pulled.check(model), allow_unverified_lineage=allow_unverified_lineage)
+    pulled, _ = open_vector(
+        output,
+        registry,
+        vector,
+        model,
+        allow_unverified_lineage=allow_unverified_lineage,
+    )
     with torch_needed():
         from safegene_client.loading import load_target
 
@@ -280,9 +280,13 @@ def _checked(
 ) -> tuple[PulledVector, Verdict, Mapping[int, float] | None]:
     """The vector, proof that it fits, and the coefficients made for both."""
     read = None if calibration is None else read_calibration(calibration)
-    pulled = open_vector(output, registry, vector, model)
-    verdict = pulled.check(model)
-    require(verdict, allow_unverified_lineage=allow_unverified_lineage)
+    pulled, verdict = open_vector(
+        output,
+        registry,
+        vector,
+        model,
+        allow_unverified_lineage=allow_unverified_lineage,
+    )
     if read is None:
         return pulled, verdict, None
     pulled.require_calibration(read, model)

@@ -128,6 +128,31 @@ def test_misfit_is_refused_from_the_cache_as_well(connect, static, manifest):
             registry.pull(ref, model=tiny_model(seed=9))
 
 
+def test_stranger_may_be_allowed_on_purpose_but_no_other_structure(
+    connect, static, manifest
+):
+    registry, _ = connect(static)
+    stranger = tiny_model(seed=9)
+
+    # Fetched, then by range and by digest from the cache.
+    for ref in ("acme/guard", "acme/guard", f"acme/guard@{manifest.digest}"):
+        pulled = registry.pull(ref, stranger, allow_unverified_lineage=True)
+        assert pulled.manifest == manifest
+        with pytest.raises(CompatibilityError, match="gpt_neox"):
+            registry.pull(ref, tiny_model("gpt_neox"), allow_unverified_lineage=True)
+
+
+def test_no_file_is_fetched_for_another_structure_that_is_insisted_on(connect, static):
+    registry, server = connect(static)
+
+    with pytest.raises(CompatibilityError, match="gpt_neox"):
+        registry.pull(
+            "acme/guard", tiny_model("gpt_neox"), allow_unverified_lineage=True
+        )
+
+    assert not any("/files/" in path for path in server.paths())
+
+
 def test_config_alone_may_pull(connect, static, base):
     registry, _ = connect(static)
 
