@@ -312,10 +312,10 @@ class Registry:
     def _with_lineage(self, match: Match, target: TargetModel) -> Match:
         reference = parse_reference(f"{match.namespace}/{match.name}@{match.digest}")
         manifest = self._fetcher.manifest(self.resolve(reference))
-        if target.read_sketch(manifest.architecture) is None:
-            return match
-        path = self._fetcher.file(manifest, LINEAGE_NAME)
-        sketch = load_sketch(path, manifest.architecture)
+        sketch = None
+        if target.read_sketch(manifest.architecture) is not None:
+            path = self._fetcher.file(manifest, LINEAGE_NAME)
+            sketch = load_sketch(path, manifest.architecture)
         verdict = target.verdict(manifest.architecture, sketch)
         return match.model_copy(
             update={

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from safegene.artifact.architecture import Architecture
-from safegene.artifact.compatibility import Level, Verdict, compare
+from safegene.artifact.compatibility import ONLY_CONFIG, Level, Verdict, compare
 from safegene.artifact.lineage import (
     INDEX_NAME,
     WEIGHTS_NAME,
+    CheckpointReader,
     compare_sketches,
     read_sketch,
-    sketch_from_checkpoint_dir,
     sketch_positions,
 )
 from safegene.errors import InvalidDataError, UsageError
@@ -29,6 +29,11 @@ ADAPTER_CONFIG_NAME = "adapter_config.json"
 SketchReader = Callable[[Architecture], Sequence[float] | None]
 """Reads a model's lineage sketch; None where its weights cannot be compared."""
 
+UNREADABLE = (
+    "the weights were not compared: they are quantised, or named otherwise than the"
+    " base model's"
+)
+
 
 @dataclass(frozen=True)
 class TargetModel:
@@ -37,6 +42,8 @@ class TargetModel:
     config: Mapping[str, Any]
     """As in `config.json`."""
     read_sketch: SketchReader
+    unchecked: str = ONLY_CONFIG
+    """Why the lineage is not known where there is no sketch, for people."""
 
     def verdict(
         self, architecture: Architecture, sketch: Sequence[float] | None
@@ -50,7 +57,7 @@ class TargetModel:
         Raises:
             TensorFileError: the model's weight files are damaged.
         """
-        verdict = compare(architecture, self.config)
+        verdict = compare(architecture, self.config, unchecked=self.unchecked)
         if verdict.level is Level.INCOMPATIBLE or sketch is None:
             return verdict
         own = self.read_sketch(architecture)
@@ -76,7 +83,9 @@ def describe_model(model: Any) -> TargetModel:
         return TargetModel(dict(model), _no_weights)
     if is_loaded(model):
         return TargetModel(
-            model.config.to_dict(), lambda family: _loaded_sketch(model, family)
+            model.config.to_dict(),
+            lambda family: _loaded_sketch(model, family),
+            UNREADABLE,
         )
     message = (
         "expected a model's directory, its parsed config.json or a loaded model, got"
@@ -96,9 +105,11 @@ def _from_path(path: Path) -> TargetModel:
     if path.is_file():
         return TargetModel(_read_config(path), _no_weights)
     if (path / CONFIG_NAME).is_file():
+        config = _read_config(path / CONFIG_NAME)
+        if not any((path / name).is_file() for name in (WEIGHTS_NAME, INDEX_NAME)):
+            return TargetModel(config, _no_weights)
         return TargetModel(
-            _read_config(path / CONFIG_NAME),
-            lambda family: _stored_sketch(path, family),
+            config, lambda family: _stored_sketch(path, family), UNREADABLE
         )
     if (path / ADAPTER_CONFIG_NAME).is_file():
         message = (
@@ -132,9 +143,12 @@ def _no_weights(_: Architecture) -> None:
 def _stored_sketch(
     directory: Path, architecture: Architecture
 ) -> Sequence[float] | None:
-    if not any((directory / name).is_file() for name in (WEIGHTS_NAME, INDEX_NAME)):
+    """The sketch of a directory; None for quantised or otherwise named weights."""
+    reader = CheckpointReader(directory)
+    positions = sketch_positions(architecture)
+    if not all(reader.can_read(f"{run.module}.weight") for run in positions):
         return None
-    return sketch_from_checkpoint_dir(directory, architecture)
+    return read_sketch(positions, reader.read)
 
 
 def _loaded_sketch(model: Any, architecture: Architecture) -> Sequence[float] | None:

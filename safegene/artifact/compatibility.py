@@ -39,6 +39,12 @@ _NOTED = (
 )
 
 
+LINEAGE_DIFFERS = "lineage-differs"
+LINEAGE_NOT_CHECKED = "lineage-not-checked"
+
+ONLY_CONFIG = "only the config is known; the weights were not compared"
+
+
 class Level(StrEnum):
     """How sure it is that the vector fits."""
 
@@ -85,7 +91,7 @@ class Verdict(BaseModel):
     def applicable_with_override(self) -> bool:
         """The structure agrees; only lineage is unknown or differs."""
         return self.level is not Level.INCOMPATIBLE or all(
-            reason.code == "lineage-differs" for reason in self.reasons
+            reason.code == LINEAGE_DIFFERS for reason in self.reasons
         )
 
 
@@ -93,6 +99,8 @@ def compare(
     architecture: Architecture,
     config: Mapping[str, Any],
     lineage: LineageScore | None = None,
+    *,
+    unchecked: str = ONLY_CONFIG,
 ) -> Verdict:
     """Judge whether a vector made for `architecture` fits a model.
 
@@ -100,7 +108,8 @@ def compare(
         architecture: of the vector's base model, from its manifest.
         config: the target's parsed `config.json`.
         lineage: how the target's weights compare with the vector's sketch; None when
-            only a config is known.
+            they were not compared.
+        unchecked: why they were not, for people.
     """
     notes = tuple(_notes(config))
     try:
@@ -111,6 +120,9 @@ def compare(
     reasons = tuple(structural_reasons(architecture, target))
     if reasons:
         return Verdict(level=Level.INCOMPATIBLE, reasons=reasons, notes=notes)
+    if lineage is None:
+        reason = Reason(code=LINEAGE_NOT_CHECKED, detail=unchecked)
+        return Verdict(level=Level.STRUCTURAL, reasons=(reason,), notes=notes)
     return _judge_lineage(lineage, notes)
 
 
@@ -155,32 +167,36 @@ def require(verdict: Verdict, *, allow_unverified_lineage: bool = False) -> None
     if allow_unverified_lineage and verdict.applicable_with_override:
         return
     details = "; ".join(reason.detail for reason in verdict.reasons[:2])
-    advice = (
-        "pass the model's weights so that lineage can be checked, or allow unverified"
-        " lineage explicitly"
-        if verdict.applicable_with_override
-        else "ask the registry which vectors fit: safegene compatible MODEL"
-    )
     message = (
-        f"the vector does not fit this model ({verdict.level}): {details}; {advice}"
+        f"the vector does not fit this model ({verdict.level}): {details};"
+        f" {_advice(verdict)}"
     )
     raise CompatibilityError(message, reasons=verdict.reasons)
 
 
-def _judge_lineage(lineage: LineageScore | None, notes: tuple[str, ...]) -> Verdict:
-    if lineage is None:
-        reason = Reason(
-            code="lineage-not-checked",
-            detail="only the config is known; the weights were not compared",
-        )
-        return Verdict(level=Level.STRUCTURAL, reasons=(reason,), notes=notes)
+def _advice(verdict: Verdict) -> str:
+    if not verdict.applicable_with_override:
+        return "ask the registry which vectors fit: safegene compatible MODEL"
+    first = (
+        "use a vector of the base model that this one descends from"
+        if verdict.level is Level.INCOMPATIBLE
+        else "name a directory with the model's unquantised safetensors weights, so"
+        " that lineage can be checked"
+    )
+    return (
+        f"{first}, or allow unverified lineage explicitly (--allow-unverified-lineage;"
+        " in Python allow_unverified_lineage=True)"
+    )
+
+
+def _judge_lineage(lineage: LineageScore, notes: tuple[str, ...]) -> Verdict:
     correlation = decimal_text(lineage.correlation)
     if lineage.bit_equal:
         return Verdict(level=Level.EXACT, notes=notes, lineage=correlation)
     if lineage.correlation >= LINEAGE_THRESHOLD:
         return Verdict(level=Level.COMPATIBLE, notes=notes, lineage=correlation)
     reason = Reason(
-        code="lineage-differs",
+        code=LINEAGE_DIFFERS,
         detail=(
             "the model's weights do not descend from the vector's base model:"
             f" correlation {correlation}, expected at least {LINEAGE_THRESHOLD}"

@@ -29,6 +29,9 @@ LINEAGE_THRESHOLD = 0.5
 """Least correlation of a descendant. Fine-tuned models measure above .9, strangers
 below .1; the table by origin is future work."""
 
+COMPARABLE_DTYPES = ("F32", "F16", "BF16")
+"""Dtypes whose values a sketch can be taken from; quantised weights have others."""
+
 SKETCH_TENSOR = "sketch"
 INDEX_NAME = "model.safetensors.index.json"
 WEIGHTS_NAME = "model.safetensors"
@@ -109,6 +112,11 @@ class CheckpointReader:
             for tensor in read_header(path).tensors:
                 self._places[tensor.name] = (path, tensor)
 
+    def can_read(self, name: str) -> bool:
+        """Whether there is such a tensor, in a dtype that can be compared."""
+        place = self._places.get(name)
+        return place is not None and place[1].dtype in COMPARABLE_DTYPES
+
     def read(self, name: str, offset: int, count: int) -> list[float]:
         """Elements `offset` to `offset + count` of a tensor, as numbers.
 
@@ -173,7 +181,8 @@ def decode_values(data: bytes, dtype: str) -> list[float]:
             wide = struct.pack(f"<{len(halves)}I", *(half << 16 for half in halves))
             return list(struct.unpack(f"<{len(halves)}f", wide))
         case _:
-            message = f"cannot compare weights of dtype {dtype}: want F32, F16 or BF16"
+            wanted = ", ".join(COMPARABLE_DTYPES)
+            message = f"cannot compare weights of dtype {dtype}: want one of {wanted}"
             raise TensorFileError(message)
 
 

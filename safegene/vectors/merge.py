@@ -199,7 +199,10 @@ def _check_places(
             kind = (
                 "no such weight" if entry is None else f"it quantised ({entry.dtype})"
             )
-            message = f"cannot merge into {name}: {source.model_id} has {kind}"
+            message = (
+                f"cannot merge into {name}: {source.model_id} has {kind}; merge into"
+                " the unquantised model, or write an adapter (`safegene apply`)"
+            )
             raise CompatibilityError(message)
         for part in parts:
             expected = (part.b_OR.shape[0], part.a_RI.shape[1])

@@ -2,10 +2,12 @@
 
 import copy
 import json
+import shutil
 
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from support.models import (
     changed,
     logits_of,
@@ -243,6 +245,33 @@ def test_stranger_is_taken_on_insistence_and_another_structure_never(
     assert deeper.code == 5
     assert deeper.document["error"]["reasons"][0]["module"] == "layers"
     assert forced.code == 0, forced.err
+
+
+def test_quantised_target_gets_an_adapter_on_insistence(extracted, safegene, place):
+    """Its lineage cannot be read, which is told; merging says what to do instead."""
+    quantised = place / "quantised"
+    shutil.copytree(place / "target", quantised)
+    weights = load_file(quantised / "model.safetensors")
+    for name in weights:
+        if "_proj" in name:
+            weights[name] = weights[name].to(torch.int8)
+    save_file(weights, quantised / "model.safetensors", {"format": "pt"})
+
+    found = safegene.must("compatible", "quantised", "--namespace", "lifecycle")
+    apply = ("apply", VECTOR, "--model", "quantised", "--out", "quantised-adapter")
+    refused = safegene.run(*apply)
+    safegene.must(*apply, INSISTING)
+    merged = safegene.run(
+        *("merge", VECTOR, "--model", "quantised", INSISTING, "--out", "no")
+    )
+
+    assert [match["level"] for match in found["fits"]] == ["structural"]
+    assert "quantised" in found["fits"][0]["reasons"][0]["detail"]
+    assert refused.code == 5
+    assert "they are quantised" in refused.err
+    assert (place / "quantised-adapter" / "adapter_config.json").is_file()
+    assert merged.code == 5
+    assert "safegene apply" in merged.err
 
 
 def test_task_adapter_goes_into_the_same_adapter(extracted, safegene, place):

@@ -148,6 +148,19 @@ def test_a_checkpoint_without_readable_weights_is_named(tmp_path, index, reason)
         sketch_from_checkpoint_dir(tmp_path, ARCHITECTURE)
 
 
+def test_only_values_of_comparable_dtypes_can_be_read(tmp_path):
+    tensors = {
+        "whole.weight": torch.zeros(3, dtype=torch.bfloat16),
+        "packed.weight": torch.zeros(3, dtype=torch.int8),
+    }
+    save_file(tensors, tmp_path / "model.safetensors")
+    reader = CheckpointReader(tmp_path)
+
+    assert reader.can_read("whole.weight")
+    assert not reader.can_read("packed.weight")
+    assert not reader.can_read("missing.weight")
+
+
 def test_missing_and_short_tensors_are_named(tmp_path):
     save_file({"a.weight": torch.zeros(3)}, tmp_path / "model.safetensors")
     reader = CheckpointReader(tmp_path)

@@ -6,12 +6,18 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safegene_client.targets import describe_model
+from safetensors.torch import load_file, save_file
 from support.models import changed, save_checkpoint, tiny_config, tiny_model
 
 from safegene.artifact.architecture import architecture_from_config
-from safegene.artifact.compatibility import Level
+from safegene.artifact.compatibility import Level, require
 from safegene.artifact.lineage import sketch_from_checkpoint_dir
-from safegene.errors import InvalidDataError, TensorFileError, UsageError
+from safegene.errors import (
+    CompatibilityError,
+    InvalidDataError,
+    TensorFileError,
+    UsageError,
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +70,8 @@ def test_stranger_of_the_same_structure_is_found_out(architecture, sketch, tmp_p
         verdict = describe_model(model).verdict(architecture, sketch)
         assert verdict.level is Level.INCOMPATIBLE
         assert verdict.reasons[0].code == "lineage-differs"
+        with pytest.raises(CompatibilityError, match=r"that this one descends from"):
+            require(verdict)
 
 
 def test_config_alone_is_structural(base, architecture, sketch, tmp_path):
@@ -90,6 +98,58 @@ def test_quantised_weights_are_not_compared(architecture, sketch):
         module.weight = torch.nn.Parameter(packed, requires_grad=False)
 
     assert level_of(quantised, architecture, sketch) is Level.STRUCTURAL
+
+
+def packed(weights, dtype, name):
+    """Every linear weight of the layers as quantising tools store it."""
+    return {
+        key.replace("weight", name) if ".layers." in key and "proj" in key else key: (
+            torch.zeros(tensor.numel() // 2, dtype=dtype)
+            if ".layers." in key and "proj" in key
+            else tensor
+        )
+        for key, tensor in weights.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("dtype", "name"),
+    [
+        pytest.param(torch.int8, "weight", id="int8"),
+        pytest.param(torch.uint8, "weight", id="two 4-bit values a byte"),
+        pytest.param(torch.float8_e4m3fn, "weight", id="float8"),
+        pytest.param(torch.int32, "qweight", id="packed under another name"),
+    ],
+)
+def test_quantised_directory_is_structural_and_says_why(
+    base, architecture, sketch, tmp_path, dtype, name
+):
+    save_checkpoint(base, tmp_path)
+    weights = tmp_path / "model.safetensors"
+    save_file(packed(load_file(weights), dtype, name), weights)
+
+    verdict = describe_model(tmp_path).verdict(architecture, sketch)
+
+    assert verdict.level is Level.STRUCTURAL
+    assert [reason.code for reason in verdict.reasons] == ["lineage-not-checked"]
+    assert "quantised" in verdict.reasons[0].detail
+    with pytest.raises(CompatibilityError, match="unquantised safetensors weights"):
+        require(verdict)
+    require(verdict, allow_unverified_lineage=True)
+
+
+def test_quantised_directory_of_another_structure_stays_incompatible(
+    architecture, sketch, tmp_path
+):
+    save_checkpoint(tiny_model(num_hidden_layers=3), tmp_path)
+    weights = tmp_path / "model.safetensors"
+    save_file(packed(load_file(weights), torch.int8, "weight"), weights)
+
+    verdict = describe_model(tmp_path).verdict(architecture, sketch)
+
+    assert verdict.level is Level.INCOMPATIBLE
+    with pytest.raises(CompatibilityError, match="layers"):
+        require(verdict, allow_unverified_lineage=True)
 
 
 def test_model_whose_modules_have_other_names_is_not_compared(architecture, sketch):

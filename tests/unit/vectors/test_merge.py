@@ -321,6 +321,8 @@ def test_weight_that_cannot_be_merged_into_is_named(tmp_path, weight, error, mes
         )
 
     assert name in str(caught.value)
+    if error is CompatibilityError:
+        assert "safegene apply" in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
