@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from safegene.artifact.architecture import architecture_from_config
 from safegene.artifact.bundle import verify_directory
-from safegene.artifact.calibration import Calibration
+from safegene.artifact.calibration import Calibration, refuse_negative
 from safegene.artifact.compatibility import Verdict, require
 from safegene.artifact.lineage import load_sketch
 from safegene.artifact.manifest import LINEAGE_NAME, Manifest
@@ -149,6 +149,7 @@ class PulledVector:
         calibration: Calibration | None = None,
         *,
         allow_unverified_lineage: bool = False,
+        allow_negative: bool = False,
     ) -> "Attachment":
         """Attach the vector to a loaded model; nothing in the model changes.
 
@@ -156,6 +157,7 @@ class PulledVector:
             model: the target, loaded.
             calibration: coefficients for it; None means 1 in every layer.
             allow_unverified_lineage: go on although lineage is unknown or differs.
+            allow_negative: take coefficients below 0, which remove safety.
 
         Returns:
             The attachment, to switch, dial and take off.
@@ -163,23 +165,33 @@ class PulledVector:
         Raises:
             CompatibilityError: the vector does not fit the model, or the calibration
                 is for another version or family.
-            UsageError: the model is not loaded.
+            UsageError: the model is not loaded, or a coefficient is negative.
         """
         self._require(model, allow_unverified_lineage=allow_unverified_lineage)
         if calibration is not None:
-            self.require_calibration(calibration, model)
+            self.require_calibration(calibration, model, allow_negative=allow_negative)
         with torch_needed():
             from safegene.vectors.attach import attach
 
             coefficients = None if calibration is None else calibration.by_layer
             return attach(model, self.vector, coefficients)
 
-    def require_calibration(self, calibration: Calibration, model: Any) -> None:
-        """Refuse coefficients that were found for something else.
+    def require_calibration(
+        self, calibration: Calibration, model: Any, *, allow_negative: bool = False
+    ) -> None:
+        """Refuse coefficients that were found for something else or remove safety.
+
+        Args:
+            calibration: the coefficients.
+            model: what they are to be used for.
+            allow_negative: take coefficients below 0.
 
         Raises:
             CompatibilityError: another version's, or another family's.
+            UsageError: a coefficient is negative.
         """
+        if not allow_negative:
+            refuse_negative(calibration.by_layer)
         if calibration.digest != self.digest:
             message = (
                 f"the calibration is for {calibration.vector} ({calibration.digest}),"

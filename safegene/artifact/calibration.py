@@ -3,6 +3,7 @@
 A small JSON file of its own, `calibration.json`; decimals are strings. Stable.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from safegene.artifact.canonical import canonical_json, parse_canonical
 from safegene.artifact.manifest import DataEntry, DecimalText, DigestText
-from safegene.errors import ManifestError
+from safegene.errors import ManifestError, UsageError
 
 CALIBRATION_NAME = "calibration.json"
 
@@ -87,6 +88,26 @@ class Calibration(BaseModel):
             pointer = "".join(f"/{part}" for part in first["loc"])
             message = f"calibration: {pointer}: {first['msg']}"
             raise ManifestError(message, pointer=pointer) from None
+
+
+def refuse_negative(coefficients: Mapping[int, float]) -> None:
+    """Refuse coefficients that turn an update around, unless somebody asked for them.
+
+    Args:
+        coefficients: by layer.
+
+    Raises:
+        UsageError: one is below 0; the message names its layer.
+    """
+    for layer, coefficient in sorted(coefficients.items()):
+        if coefficient < 0:
+            message = (
+                f"layer {layer}: expected a coefficient of at least 0, got"
+                f" {decimal_text(coefficient)}, which would remove safety; recalibrate,"
+                " or allow negative ones explicitly (--allow-negative; in Python"
+                " allow_negative=True)"
+            )
+            raise UsageError(message)
 
 
 def decimal_text(value: float) -> str:

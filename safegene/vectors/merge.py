@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from safegene.artifact.calibration import refuse_negative
 from safegene.artifact.compatibility import compare, require
 from safegene.artifact.tensorfile import TensorEntry, read_header
 from safegene.errors import (
@@ -71,6 +72,8 @@ def merge_into(
     model: nn.Module,
     vector: SafetyVector,
     coefficients: Mapping[int, float] | None = None,
+    *,
+    allow_negative: bool = False,
 ) -> MergeUndo:
     """Add a vector to a loaded model's weights; all of it or nothing.
 
@@ -78,6 +81,7 @@ def merge_into(
         model: float32, float16 or bfloat16; quantised weights are refused.
         vector: made for the model's architecture; check lineage before.
         coefficients: one a layer, missing ones count 0; None means 1 everywhere.
+        allow_negative: take coefficients below 0, which remove safety.
 
     Returns:
         Restores the original bits; it holds a copy of every changed weight.
@@ -86,9 +90,9 @@ def merge_into(
         CompatibilityError: the model has another structure, or quantised weights.
         ShapeMismatchError: a module has another shape.
         NonFiniteTensorError: a merged weight would hold NaN or infinity.
-        UsageError: a coefficient is for an untouched layer, or not finite.
+        UsageError: a coefficient is for an untouched layer, negative or not finite.
     """
-    changes = _vector_changes(vector, coefficients)
+    changes = _vector_changes(vector, coefficients, allow_negative=allow_negative)
     modules = find_modules(model, vector)
     for path in changes:
         dtype = base_weight(modules[path]).dtype
@@ -114,6 +118,7 @@ def merge_checkpoint(
     *,
     coefficients: Mapping[int, float] | None = None,
     task_adapter: Path | None = None,
+    allow_negative: bool = False,
     progress: Progress | None = None,
 ) -> None:
     """Write a merged checkpoint: a copy in which only the touched tensors differ.
@@ -127,6 +132,7 @@ def merge_checkpoint(
         out: must not exist yet or be empty; it appears whole or not at all.
         coefficients: one a layer, missing ones count 0; None means 1 everywhere.
         task_adapter: directory of a plain PEFT LoRA adapter to merge as well.
+        allow_negative: take coefficients below 0, which remove safety.
         progress: called with shards done and shards in all.
 
     Raises:
@@ -135,13 +141,14 @@ def merge_checkpoint(
         ShapeMismatchError: a weight has another shape than the change for it.
         InvalidDataError: the task adapter is of a kind that cannot be merged exactly.
         NonFiniteTensorError: a merged weight would hold NaN or infinity.
-        UsageError: `out` holds files, or a coefficient is senseless.
+        UsageError: `out` holds files, or a coefficient is senseless or negative.
     """
     verdict = compare(vector.architecture, source.config)
     require(verdict, allow_unverified_lineage=True)
     changes: dict[str, list[LowRankFactors]] = {}
     adapter = {} if task_adapter is None else read_lora_adapter(task_adapter)
-    for part in (adapter, _vector_changes(vector, coefficients)):
+    own = _vector_changes(vector, coefficients, allow_negative=allow_negative)
+    for part in (adapter, own):
         for path, factors in part.items():
             changes.setdefault(f"{path}.weight", []).append(factors)
     _check_places(source, changes)
@@ -156,9 +163,14 @@ def merge_checkpoint(
 
 
 def _vector_changes(
-    vector: SafetyVector, coefficients: Mapping[int, float] | None
+    vector: SafetyVector,
+    coefficients: Mapping[int, float] | None,
+    *,
+    allow_negative: bool,
 ) -> dict[str, LowRankFactors]:
     by_layer = vector.coefficients(coefficients)
+    if not allow_negative:
+        refuse_negative(by_layer)
     scaled = {
         path: (factors, by_layer.get(vector.layer_of(path), 0.0))
         for path, factors in vector.factors.items()

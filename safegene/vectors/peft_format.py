@@ -16,7 +16,7 @@ from torch import Tensor
 
 from safegene.artifact.architecture import Architecture
 from safegene.artifact.bundle import verify_directory
-from safegene.artifact.calibration import decimal_text
+from safegene.artifact.calibration import decimal_text, refuse_negative
 from safegene.artifact.card import write_card
 from safegene.artifact.digest import digest_file
 from safegene.artifact.lineage import load_sketch, write_sketch
@@ -147,6 +147,7 @@ def export_adapter(
     directory: str | Path,
     *,
     coefficients: Mapping[int, float] | None = None,
+    allow_negative: bool = False,
 ) -> None:
     """Write a plain PEFT adapter with the coefficients folded in.
 
@@ -154,11 +155,15 @@ def export_adapter(
         vector: the vector.
         directory: must not exist yet or be empty; it appears whole or not at all.
         coefficients: one a layer, missing ones count 0; None means 1 everywhere.
+        allow_negative: take coefficients below 0, which remove safety.
 
     Raises:
-        UsageError: the directory holds files, or a coefficient is senseless.
+        UsageError: the directory holds files, or a coefficient is senseless or
+            negative.
         NonFiniteTensorError: a factor holds NaN or infinity.
     """
+    if coefficients is not None and not allow_negative:
+        refuse_negative(coefficients)
     with fresh_directory(Path(directory)) as work:
         _write_adapter(vector.scaled(coefficients), work)
 

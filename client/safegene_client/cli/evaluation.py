@@ -13,6 +13,7 @@ from safegene.errors import UsageError
 from safegene.evaluation.rows import PromptRow, read_rows
 from safegene_client.cli.options import (
     FILE,
+    NEGATIVE,
     UNVERIFIED,
     example,
     open_vector,
@@ -56,6 +57,7 @@ REPAIRED = "repaired"
 @click.option("--html", type=FILE, help="Where the report's page goes.")
 @click.option("--device", default="auto", show_default=True)
 @UNVERIFIED
+@NEGATIVE
 @with_registry
 @with_output
 def evaluate(
@@ -76,6 +78,7 @@ def evaluate(
     html: Path | None,
     device: str,
     allow_unverified_lineage: bool,
+    allow_negative: bool,
 ) -> None:
     """Measure how well a model tells harmful from harmless prompts.
 
@@ -98,7 +101,9 @@ def evaluate(
             allow_unverified_lineage=allow_unverified_lineage,
         )
         if coefficients is not None:
-            pulled.require_calibration(coefficients, model)
+            pulled.require_calibration(
+                coefficients, model, allow_negative=allow_negative
+            )
     with torch_needed():
         from safegene_client.loading import load_target
 

@@ -34,6 +34,12 @@ UNVERIFIED = click.option(
 
 _LAYERS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
+NEGATIVE = click.option(
+    "--allow-negative",
+    is_flag=True,
+    help="Take coefficients below 0, which remove safety.",
+)
+
 
 def example(*lines: str) -> str:
     """What stands under a command's help: lines that are not wrapped."""

@@ -14,6 +14,7 @@ from safegene.evaluation.rows import read_rows
 from safegene_client.cli.options import (
     FILE,
     FOLDER,
+    NEGATIVE,
     UNVERIFIED,
     example,
     open_vector,
@@ -66,6 +67,7 @@ CALIBRATION = click.option(
 @click.option("--out", required=True, type=FILE, help="Where calibration.json goes.")
 @click.option("--device", default="auto", show_default=True)
 @UNVERIFIED
+@NEGATIVE
 @with_registry
 @with_output
 def recalibrate(
@@ -84,6 +86,7 @@ def recalibrate(
     out: Path,
     device: str,
     allow_unverified_lineage: bool,
+    allow_negative: bool,
 ) -> None:
     """Find the coefficient of every layer for one target.
 
@@ -115,6 +118,7 @@ def recalibrate(
                 budget=budget,
                 seed=seed,
                 allow_unverified_lineage=allow_unverified_lineage,
+                allow_negative=allow_negative,
                 progress=advance,
             )
     write_whole(out, calibration.to_bytes())
@@ -168,6 +172,7 @@ def _calibration_facts(calibration: Calibration, out: Path) -> Any:
 @CALIBRATION
 @click.option("--out", required=True, type=FOLDER, help="New directory to write.")
 @UNVERIFIED
+@NEGATIVE
 @with_registry
 @with_output
 def apply(
@@ -180,6 +185,7 @@ def apply(
     calibration: Path | None,
     out: Path,
     allow_unverified_lineage: bool,
+    allow_negative: bool,
 ) -> None:
     """Write a PEFT adapter for one target.
 
@@ -194,6 +200,7 @@ def apply(
         model=model,
         calibration=calibration,
         allow_unverified_lineage=allow_unverified_lineage,
+        allow_negative=allow_negative,
     )
     with torch_needed():
         from safegene.vectors.peft_format import export_adapter
@@ -223,6 +230,7 @@ def apply(
 @CALIBRATION
 @click.option("--out", required=True, type=FOLDER, help="New directory to write.")
 @UNVERIFIED
+@NEGATIVE
 @with_registry
 @with_output
 def merge(
@@ -235,6 +243,7 @@ def merge(
     calibration: Path | None,
     out: Path,
     allow_unverified_lineage: bool,
+    allow_negative: bool,
 ) -> None:
     """Write the target's checkpoint with the vector merged in.
 
@@ -249,6 +258,7 @@ def merge(
         model=model,
         calibration=calibration,
         allow_unverified_lineage=allow_unverified_lineage,
+        allow_negative=allow_negative,
     )
     with torch_needed():
         from safegene.vectors.checkpoint import Checkpoint
@@ -261,6 +271,7 @@ def merge(
                 out,
                 coefficients=coefficients,
                 task_adapter=adapter,
+                allow_negative=allow_negative,
                 progress=advance,
             )
     output.result(
@@ -277,6 +288,7 @@ def _checked(
     model: Path,
     calibration: Path | None,
     allow_unverified_lineage: bool,
+    allow_negative: bool,
 ) -> tuple[PulledVector, Verdict, Mapping[int, float] | None]:
     """The vector, proof that it fits, and the coefficients made for both."""
     read = None if calibration is None else read_calibration(calibration)
@@ -289,7 +301,7 @@ def _checked(
     )
     if read is None:
         return pulled, verdict, None
-    pulled.require_calibration(read, model)
+    pulled.require_calibration(read, model, allow_negative=allow_negative)
     return pulled, verdict, read.by_layer
 
 

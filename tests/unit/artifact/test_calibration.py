@@ -2,9 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safegene.artifact.calibration import Calibration, Interval, decimal_text
+from safegene.artifact.calibration import (
+    Calibration,
+    Interval,
+    decimal_text,
+    refuse_negative,
+)
 from safegene.artifact.canonical import canonical_json, parse_canonical
-from safegene.errors import ManifestError
+from safegene.errors import ManifestError, UsageError
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -35,6 +40,16 @@ def calibration():
 
 def test_a_calibration_reads_back(calibration):
     assert Calibration.from_bytes(calibration.to_bytes()) == calibration
+
+
+def test_negative_coefficient_is_refused_by_layer_with_what_to_do():
+    refuse_negative({0: 0.0, 1: -0.0, 2: 2.0})
+
+    with pytest.raises(UsageError) as caught:
+        refuse_negative({0: 0.5, 3: -2.0})
+
+    for part in ("layer 3", "at least 0, got -2", "recalibrate", "--allow-negative"):
+        assert part in caught.value.detail
 
 
 def test_layers_without_a_coefficient_count_zero(calibration):

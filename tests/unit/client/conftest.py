@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from safegene_client import Registry
+from safegene_client.pulled import PulledVector
 from safegene_client.session import Session
 from support.models import random_vector, tiny_model
 from support.scripted_server import Got, Reply, ScriptedServer, scripted_server
 from support.static_registry import StaticRegistry
 
+from safegene.artifact.calibration import Calibration
 from safegene.artifact.manifest import Manifest
 from safegene.vectors.peft_format import save_vector
 
@@ -73,6 +75,34 @@ def connect(serve: Serve, tmp_path: Path) -> Callable[..., Any]:
     def make(respond: Callable[[Got], Reply]) -> tuple[Registry, ScriptedServer]:
         server = serve(respond)
         return Registry(server.url, cache=tmp_path / "cache"), server
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def calibration_for() -> Callable[..., Calibration]:
+    """Makes a calibration of a pulled vector; the changes are fields of it."""
+    zero = {"value": "0", "low": "0", "high": "0"}
+    numbers = (
+        *("budget", "predicted_kl", "realised_kl", "objective_before"),
+        *("objective_after", "objective_uniform", "uniform_coefficient"),
+    )
+
+    def make(pulled: PulledVector, **changes: Any) -> Calibration:
+        facts: dict[str, Any] = {
+            "vector": pulled.identity,
+            "digest": pulled.digest,
+            "target_fingerprint": str(pulled.manifest.architecture.fingerprint),
+            "coefficients": {"0": "0.5", "1": "2"},
+            "gain": zero,
+            "samples": {"harmful": 20},
+            "data": (),
+            "solver": "test",
+            "forward_equivalents": 0,
+            "warnings": (),
+            "tool": "test",
+        }
+        return Calibration(**dict.fromkeys(numbers, "0.5"), **(facts | changes))
 
     return make
 

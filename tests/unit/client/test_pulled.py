@@ -15,7 +15,6 @@ from support.models import (
     tiny_tokenizer,
 )
 
-from safegene.artifact.calibration import Calibration
 from safegene.artifact.compatibility import Level
 from safegene.errors import (
     ArtifactError,
@@ -38,28 +37,6 @@ def target(base):
 
 def rows(name, count=20):
     return [PromptRow(f"{name} prompt {at}", f"answer {at}") for at in range(count)]
-
-
-def calibration_for(pulled, **changes):
-    zero = {"value": "0", "low": "0", "high": "0"}
-    facts = {
-        "vector": pulled.identity,
-        "digest": pulled.digest,
-        "target_fingerprint": str(pulled.manifest.architecture.fingerprint),
-        "coefficients": {"0": "0.5", "1": "2"},
-        "gain": zero,
-        "samples": {"harmful": 20},
-        "data": (),
-        "solver": "test",
-        "forward_equivalents": 0,
-        "warnings": (),
-        "tool": "test",
-    }
-    numbers = (
-        *("budget", "predicted_kl", "realised_kl", "objective_before"),
-        *("objective_after", "objective_uniform", "uniform_coefficient"),
-    )
-    return Calibration(**dict.fromkeys(numbers, "0.5"), **(facts | changes))
 
 
 def test_opening_verifies_every_byte(vector_directory, tmp_path):
@@ -97,7 +74,9 @@ def test_check_judges_and_never_raises(pulled, base, target):
     assert pulled.check({"model_type": "mamba"}).level is Level.INCOMPATIBLE
 
 
-def test_apply_changes_the_output_and_detach_gives_it_back(pulled, target):
+def test_apply_changes_the_output_and_detach_gives_it_back(
+    pulled, target, calibration_for
+):
     ids = random_ids(target)
     before = logits_of(target, ids)
 
@@ -136,7 +115,7 @@ def test_model_that_is_not_loaded_cannot_be_applied_to(pulled, tmp_path):
         pulled.recalibrate(tmp_path, harmful=[], lookalike=[], task=[])
 
 
-def test_calibration_of_another_version_is_refused(pulled, target):
+def test_calibration_of_another_version_is_refused(pulled, target, calibration_for):
     other = calibration_for(
         pulled, vector="acme/guard@0.9.0", digest=f"sha256:{'0' * 64}"
     )
@@ -145,11 +124,22 @@ def test_calibration_of_another_version_is_refused(pulled, target):
         pulled.apply(target, other)
 
 
-def test_calibration_for_another_family_is_refused(pulled, target):
+def test_calibration_for_another_family_is_refused(pulled, target, calibration_for):
     other = calibration_for(pulled, target_fingerprint=f"sha256:{'0' * 64}")
 
     with pytest.raises(CompatibilityError, match="family"):
         pulled.apply(target, other)
+
+
+def test_negative_coefficients_are_applied_on_request_only(
+    pulled, target, calibration_for
+):
+    negated = calibration_for(pulled, coefficients={"0": "-2", "1": "1"})
+
+    with pytest.raises(UsageError, match=r"layer 0: .* got -2"):
+        pulled.apply(target, negated)
+    with pulled.apply(target, negated, allow_negative=True) as attachment:
+        assert attachment.coefficients == {0: -2.0, 1: 1.0}
 
 
 def test_recalibrate_takes_files_and_finds_the_tokenizer(pulled, target, tmp_path):

@@ -55,7 +55,7 @@ def test_merge_adds_in_float32_and_undo_gives_back_every_bit(family, dtype):
         for path in linear_paths(model)
     }
 
-    undo = merge_into(model, vector, {0: 0.5, 1: -0.25})
+    undo = merge_into(model, vector, {0: 0.5, 1: -0.25}, allow_negative=True)
 
     for path, original in originals.items():
         coefficient = 0.5 if ".0." in path else -0.25
@@ -84,6 +84,27 @@ def test_zero_coefficients_touch_nothing():
     merge_into(model, random_vector(model), {})
 
     assert weight_bytes(model) == before
+
+
+def test_negative_coefficients_are_refused_unless_asked_for(tmp_path):
+    model = tiny_model()
+    vector = random_vector(model)
+    source = Checkpoint.open(save_checkpoint(model, tmp_path / "source"))
+    before = weight_bytes(model)
+
+    with pytest.raises(UsageError, match=r"layer 1: .* got -0\.5"):
+        merge_into(model, vector, {1: -0.5})
+    with pytest.raises(UsageError, match=r"layer 1: .* got -0\.5"):
+        merge_checkpoint(source, vector, tmp_path / "out", coefficients={1: -0.5})
+
+    assert weight_bytes(model) == before
+    assert not (tmp_path / "out").exists()
+    negated = {"coefficients": {1: -0.5}, "allow_negative": True}
+    merge_checkpoint(source, vector, tmp_path / "out", **negated)
+    merge_into(model, vector, **negated)
+    stored = load_file(tmp_path / "out" / "model.safetensors")
+    for name, weight in stored.items():
+        assert torch.equal(model.get_parameter(name), weight)
 
 
 def test_merge_that_overflows_leaves_the_model_as_it_was():

@@ -90,6 +90,18 @@ def test_peft_loads_an_export_with_the_coefficients_folded_in(tmp_path, family):
     ]
 
 
+def test_export_refuses_negative_coefficients_unless_asked_for(tmp_path):
+    vector = random_vector(tiny_model())
+    negated = {"coefficients": {0: -1.0}}
+
+    with pytest.raises(UsageError, match=r"layer 0: .* got -1"):
+        export_adapter(vector, tmp_path / "adapter", **negated)
+
+    assert not (tmp_path / "adapter").exists()
+    export_adapter(vector, tmp_path / "adapter", **negated, allow_negative=True)
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
+
+
 def test_peft_leaves_layers_out_that_selection_left_out(tmp_path):
     model = tiny_model(num_hidden_layers=3)
     vector = select_layers(random_vector(model), {0: 0.1, 1: 0.9, 2: 0.5}, count=2)

@@ -1,0 +1,88 @@
+"""The commands that repair and measure a target: what they refuse, and what they take.
+
+How they get on with a real registry is in tests/e2e.
+"""
+
+import json
+
+import pytest
+from safegene_client.cli import main
+from safegene_client.pulled import PulledVector
+from support.models import changed, random_vector, save_checkpoint, tiny_tokenizer
+from support.safegene_command import rows_text
+
+from safegene.artifact.calibration import Calibration
+from safegene.vectors.peft_format import save_vector
+
+ROWS = rows_text([{"prompt": f"prompt {at}", "label": "a"} for at in range(20)])
+
+
+@pytest.fixture
+def place(base, vector_directory, tmp_path, monkeypatch):
+    """A target and prompts, in the current directory; `vector` is a vector's."""
+    save_checkpoint(
+        changed(base, scale=0.02), tmp_path / "target", tokenizer=tiny_tokenizer()
+    )
+    (tmp_path / "vector").symlink_to(vector_directory)
+    for name in ("harmful", "lookalike", "task"):
+        (tmp_path / f"{name}.jsonl").write_text(ROWS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+PROMPTS = ("--harmful", "harmful.jsonl", "--lookalike", "lookalike.jsonl")
+APPLY = ("apply", "./vector", "--model", "target", "--out", "adapter")
+MERGE = ("merge", "./vector", "--model", "target", "--out", "merged")
+EVALUATE = (
+    *("evaluate", "--vector", "./vector", "--model", "target", *PROMPTS),
+    *("--max-new-tokens", "2", "--out", "report.json"),
+)
+
+
+def failure(capsys, *arguments):
+    """Run a command that has to fail: its exit code and its error."""
+    code = main([*arguments, "--json"])
+    return code, json.loads(capsys.readouterr().out)["error"]
+
+
+@pytest.mark.parametrize(
+    ("command", "written"),
+    [
+        pytest.param(APPLY, "adapter", id="apply"),
+        pytest.param(MERGE, "merged", id="merge"),
+        pytest.param(EVALUATE, "report.json", id="evaluate"),
+    ],
+)
+def test_negative_coefficients_need_a_word(
+    capsys, place, calibration_for, command, written
+):
+    negated = calibration_for(
+        PulledVector.open(place / "vector"), coefficients={"0": "-2", "1": "1"}
+    )
+    (place / "calibration.json").write_bytes(negated.to_bytes())
+    command = (*command, "--calibration", "calibration.json")
+
+    code, error = failure(capsys, *command)
+
+    assert code == 2
+    assert error["detail"].startswith("layer 0: expected a coefficient of at least 0")
+    assert not (place / written).exists()
+    assert main([*command, "--allow-negative"]) == 0
+    assert (place / written).exists()
+
+
+def test_recalibrate_finds_negative_coefficients_on_request_only(place, base):
+    # The other way around in a layer, which only a negative coefficient puts right.
+    turned = random_vector(base).scaled({0: 1.0, 1: -1.0})
+    save_vector(turned, place / "turned", namespace="a", name="b", version="1")
+    command = ("recalibrate", "./turned", "--model", "target", *PROMPTS)
+    command = (*command, "--task", "task.jsonl", "--budget", "1")
+
+    assert main([*command, "--out", "plain.json"]) == 0
+    assert main([*command, "--allow-negative", "--out", "negated.json"]) == 0
+
+    plain, negated = (
+        Calibration.from_bytes((place / name).read_bytes()).by_layer.values()
+        for name in ("plain.json", "negated.json")
+    )
+    assert min(plain) >= 0 > min(negated)
