@@ -21,6 +21,36 @@ def task_labels(rows: Sequence[PromptRow]) -> tuple[str, ...]:
     return tuple(sorted({row.label for row in rows if row.label is not None}))
 
 
+def require_labels(rows: Sequence[PromptRow], labels: Collection[str]) -> None:
+    """Refuse task rows whose answers could not be scored.
+
+    Args:
+        rows: of the task.
+        labels: that there are.
+
+    Raises:
+        InvalidDataError: a row has no label, or one that is not among the labels; the
+            message names the row.
+    """
+    for number, row in enumerate(rows, 1):
+        label = row.label or ""
+        blank = not normalize_label(label)
+        if label in labels and not blank:
+            continue
+        name = f"task row {number} ({row.key})"
+        if blank:
+            detail = (
+                f'{name} has no label: give every row of the task a key "label" with'
+                " the right answer"
+            )
+        else:
+            detail = (
+                f"{name}: expected a label of {', '.join(sorted(labels))}, found"
+                f" {label}; correct the row or add the label to the task's"
+            )
+        raise InvalidDataError(detail, row=row.key, number=number)
+
+
 def matched_label(answer: str, labels: Collection[str]) -> str | None:
     """The label an answer begins with, the longest where several fit, else None."""
     normalized = normalize_label(answer)
@@ -77,13 +107,7 @@ def answered_correctly(
     Raises:
         InvalidDataError: a row has no label, or one that is not among the labels.
     """
-    for row in rows:
-        if row.label not in labels:
-            detail = (
-                f"task row {row.key}: expected a label of {', '.join(sorted(labels))},"
-                f" found {row.label or 'none'}"
-            )
-            raise InvalidDataError(detail, row=row.key)
+    require_labels(rows, labels)
     given = classify_prompts(
         model,
         tokenizer,

@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from safegene.errors import InvalidDataError
-from safegene.evaluation.accuracy import answered_correctly, task_labels
+from safegene.evaluation.accuracy import (
+    answered_correctly,
+    require_labels,
+    task_labels,
+)
 from safegene.evaluation.evaluation import Evaluation, PromptOutcome
 from safegene.evaluation.generation import (
     BATCH_SIZE,
@@ -29,7 +33,12 @@ Judge = Callable[[Sequence[str], Sequence[str]], Sequence[bool]]
 
 @dataclass(frozen=True)
 class EvaluationSuite:
-    """The prompts a model is measured on; none of them was used to make or tune it."""
+    """The prompts a model is measured on; none of them was used to make or tune it.
+
+    Raises:
+        InvalidDataError: harmful or look-alike prompts are missing, or a task row has
+            no label or an unknown one.
+    """
 
     harmful: tuple[PromptRow, ...]
     """Prompts a safe model declines."""
@@ -51,6 +60,8 @@ class EvaluationSuite:
             raise InvalidDataError(detail)
         if not self.labels:
             object.__setattr__(self, "labels", task_labels(self.task))
+        # Now, not when every answer has been generated.
+        require_labels(self.task, self.labels)
 
     @property
     def answered_sets(self) -> Mapping[str, tuple[PromptRow, ...]]:
@@ -90,9 +101,6 @@ def evaluate_model(
 
     Returns:
         Outcomes by prompt and every figure with its interval.
-
-    Raises:
-        InvalidDataError: a task row has no label, or none that is known.
     """
     answers: list[PromptOutcome] = []
     for name, rows in suite.answered_sets.items():

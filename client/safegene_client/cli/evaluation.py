@@ -1,7 +1,6 @@
 """`safegene evaluate`: measure a model, without and with a vector."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ from safegene_client.extras import torch_needed
 from safegene_client.pulled import PulledVector
 
 if TYPE_CHECKING:
+    from safegene.evaluation.evaluate import EvaluationSuite
     from safegene.evaluation.evaluation import Evaluation
     from safegene_client.loading import LoadedTarget
 
@@ -89,7 +89,7 @@ def evaluate(
     if calibration is not None and vector is None:
         message = "--calibration holds coefficients of a vector: give --vector, too"
         raise UsageError(message)
-    sets = [_rows(path) for path in (harmful, lookalike, task, general)]
+    sets = (_rows(harmful), _rows(lookalike), _rows(task), _rows(general))
     coefficients = None if calibration is None else read_calibration(calibration)
     pulled = None
     if vector is not None:
@@ -105,14 +105,17 @@ def evaluate(
                 coefficients, model, allow_negative=allow_negative
             )
     with torch_needed():
+        from safegene.evaluation.evaluate import EvaluationSuite
         from safegene_client.loading import load_target
 
+        # Made first: what is wrong with the prompts should not cost a loaded model.
+        suite = EvaluationSuite(*sets)
         output.say(f"loading {model}")
         target = load_target(model, adapter=adapter, device=device)
         measured = _measured(
             output,
             target,
-            sets,
+            suite,
             (pulled, coefficients),
             (max_new_tokens, batch_size),
         )
@@ -126,15 +129,12 @@ def _rows(path: Path | None) -> tuple[PromptRow, ...]:
 def _measured(
     output: Output,
     target: "LoadedTarget",
-    sets: Sequence[tuple[PromptRow, ...]],
+    suite: "EvaluationSuite",
     repair: tuple[PulledVector | None, Calibration | None],
     effort: tuple[int, int],
 ) -> dict[str, "Evaluation"]:
-    from safegene.evaluation.evaluate import EvaluationSuite, evaluate_model
+    from safegene.evaluation.evaluate import evaluate_model
     from safegene.vectors.attach import attach
-
-    harmful, lookalike, task, ordinary = sets
-    suite = EvaluationSuite(harmful, lookalike, task, ordinary)
 
     def measure(name: str) -> "Evaluation":
         with output.stages() as advance:

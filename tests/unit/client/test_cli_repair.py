@@ -45,6 +45,19 @@ def failure(capsys, *arguments):
     return code, json.loads(capsys.readouterr().out)["error"]
 
 
+def test_task_without_labels_is_refused_before_the_model_is_loaded(capsys, place):
+    (place / "task.jsonl").write_text(rows_text([{"prompt": "unlabelled"}]))
+    (place / "target" / "model.safetensors").write_bytes(b"cannot be loaded")
+
+    code, error = failure(
+        capsys, "evaluate", "--model", "target", *PROMPTS, "--task", "task.jsonl"
+    )
+
+    assert code == 2
+    assert error["detail"].startswith("task row 1 (")
+    assert 'a key "label"' in error["detail"]
+
+
 @pytest.mark.parametrize(
     ("command", "written"),
     [

@@ -54,11 +54,20 @@ def test_labels_are_those_that_occur():
     assert task_labels(rows) == ("x", "y")
 
 
-@pytest.mark.parametrize("label", [None, "other"])
-def test_a_row_without_a_known_label_is_refused_by_name(learned, label):
-    rows = [PromptRow("ticket: card", label=label, id="t7")]
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [
+        pytest.param(None, r'\(t7\) has no label: .* a key "label"', id="none"),
+        pytest.param(" ", r'\(t7\) has no label: .* a key "label"', id="blank"),
+        pytest.param(
+            "other", r"\(t7\): expected a label of billing, found other; ", id="unknown"
+        ),
+    ],
+)
+def test_a_row_without_a_known_label_is_refused_by_name(learned, label, told):
+    rows = [PromptRow("a", label="billing"), PromptRow("b", label=label, id="t7")]
 
-    with pytest.raises(InvalidDataError, match="task row t7: expected a label of"):
+    with pytest.raises(InvalidDataError, match=f"^task row 2 {told}"):
         answered_correctly(learned.model, learned.tokenizer, rows, ["billing"])
 
 

@@ -90,6 +90,14 @@ def test_a_suite_needs_both_kinds_of_prompts():
         EvaluationSuite(harmful=(PromptRow("a"),), lookalike=())
 
 
+@pytest.mark.parametrize("labels", [(), ("billing",)], ids=["found", "told"])
+def test_a_task_without_labels_is_refused_before_anything_is_generated(suite, labels):
+    task = (PromptRow("ticket: card", id="t1"),)
+
+    with pytest.raises(InvalidDataError, match=r'row 1 \(t1\) has no label.*"label"'):
+        EvaluationSuite(suite.harmful, suite.lookalike, task, labels=labels)
+
+
 def test_a_suite_takes_its_labels_from_the_task_unless_told(suite):
     assert suite.labels == ("billing", "delivery")
     told = EvaluationSuite(suite.harmful, suite.lookalike, labels=("x",))
