@@ -13,6 +13,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -21,7 +22,7 @@ from safegene.artifact.architecture import Architecture
 from safegene.artifact.canonical import canonical_json, parse_canonical
 from safegene.artifact.digest import Digest, digest_bytes
 from safegene.artifact.reference import VectorName, canonical_version, check_part
-from safegene.errors import ManifestError, UnsupportedFormatError
+from safegene.errors import ManifestError, UnsupportedFormatError, UsageError
 
 FORMAT: Literal[1] = 1
 
@@ -38,6 +39,9 @@ SERVABLE_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks that serving stacks take: vLLM's list of maximal LoRA ranks."""
 
 MAX_FILE_BYTES = 1 << 40
+
+_SHOWN = 40
+"""Characters of a wrong name that its error shows."""
 
 
 def _digest_text(text: str) -> str:
@@ -58,6 +62,30 @@ Part = Annotated[str, AfterValidator(lambda text: check_part(text, "name"))]
 Size = Annotated[int, Field(ge=0, le=MAX_FILE_BYTES)]
 Text = Annotated[str, Field(max_length=4096)]
 Line = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f]+$")]
+
+
+_LINE: TypeAdapter[str] = TypeAdapter(Line)
+
+
+def checked_line(text: str, what: str) -> str:
+    """A name that a manifest can hold, checked before any work is done for it.
+
+    Args:
+        text: the name.
+        what: to call it in the error.
+
+    Raises:
+        UsageError: it is empty, longer than 256 characters or holds control characters.
+    """
+    try:
+        return _LINE.validate_python(text)
+    except ValidationError:
+        shown = f"{text[:_SHOWN]!r}{'…' if len(text) > _SHOWN else ''}"
+        message = (
+            f"{what}: expected 1 to 256 characters without line breaks, got"
+            f" {len(text)} in {shown}; choose a shorter or plainer one"
+        )
+        raise UsageError(message) from None
 
 
 class _Part(BaseModel):

@@ -21,7 +21,7 @@ from torch import Tensor
 from safegene.artifact.architecture import Architecture, architecture_from_config
 from safegene.artifact.digest import digest_bytes, digest_file
 from safegene.artifact.lineage import INDEX_NAME, WEIGHTS_NAME
-from safegene.artifact.manifest import BaseModelRef
+from safegene.artifact.manifest import BaseModelRef, checked_line
 from safegene.errors import (
     InvalidDataError,
     TensorFileError,
@@ -66,11 +66,13 @@ class Checkpoint:
 
         Raises:
             UsageError: neither a directory nor a Hub id that exists and is open to us,
-                or a revision of a directory.
+                a revision of a directory, or a `model_id` that no manifest can hold.
             TransportError: the Hub could not be reached.
             InvalidDataError: `config.json` is missing or not JSON.
             TensorFileError: there are no safetensors weights, or a shard is missing.
         """
+        if model_id is not None:
+            checked_line(model_id, "the base model's name")
         directory, commit = _locate(source, revision)
         return cls(
             directory=directory,
@@ -91,14 +93,19 @@ class Checkpoint:
 
     @cached_property
     def ref(self) -> BaseModelRef:
-        """Id and revision: the Hub commit, else the digest of the weight files."""
+        """Id and revision: the Hub commit, else the digest of the weight files.
+
+        Raises:
+            UsageError: no manifest can hold the id.
+        """
+        name = checked_line(self.model_id, "the model's name")
         if self.commit:
-            return BaseModelRef(id=self.model_id, revision=self.commit)
+            return BaseModelRef(id=name, revision=self.commit)
         listing = "\n".join(
             f"{path.name} {digest_file(path)[0]}" for path in self.weight_files
         )
         revision = str(digest_bytes(listing.encode()))
-        return BaseModelRef(id=self.model_id, revision=revision)
+        return BaseModelRef(id=name, revision=revision)
 
     @property
     def weight_files(self) -> tuple[Path, ...]:

@@ -5,6 +5,7 @@ metadata key. What is published is the servable profile: one rank for every modu
 scaling folded into B, zeros for the layers that selection left out.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def save_vector(
         UsageError: the directory holds files.
         ManifestError: the license or another fact breaks the format.
         TensorFileError: the vector has no lineage sketch, or one of another length.
-        NonFiniteTensorError: a factor holds NaN or infinity.
+        NonFiniteTensorError: a factor or a layer's score is NaN or infinite.
     """
     VectorName(namespace, name)
     version = canonical_version(version)
@@ -259,14 +260,23 @@ def _layer_entries(vector: SafetyVector) -> tuple[LayerEntry, ...]:
         LayerEntry(
             index=layer,
             selected=layer in vector.layers,
-            score=(
-                decimal_text(vector.layer_scores[layer])
-                if layer in vector.layer_scores
-                else None
-            ),
+            score=_score_text(vector, layer),
         )
         for layer in layers
     )
+
+
+def _score_text(vector: SafetyVector, layer: int) -> str | None:
+    score = vector.layer_scores.get(layer)
+    if score is None:
+        return None
+    if not math.isfinite(score):
+        message = (
+            f"layer {layer}: expected a finite score, got {score}; score the layers"
+            " again, or save the vector without scores"
+        )
+        raise NonFiniteTensorError(message, module=f"layer {layer}")
+    return decimal_text(score)
 
 
 def _file_entry(path: Path) -> FileEntry:

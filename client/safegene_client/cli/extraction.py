@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from safegene.artifact.digest import digest_file
-from safegene.artifact.manifest import DataEntry
+from safegene.artifact.manifest import DataEntry, checked_line
 from safegene.artifact.reference import VectorName, canonical_version
 from safegene.errors import UsageError
 from safegene.evaluation.rows import PromptRow, prompts_of, read_rows
@@ -155,7 +155,9 @@ def _scoring_prompts(
 def _data_entries(*files: Path | None) -> tuple[DataEntry, ...]:
     return tuple(
         DataEntry(
-            name=path.name, digest=str(digest_file(path)[0]), rows=len(read_rows(path))
+            name=checked_line(path.name, "a data file's name"),
+            digest=str(digest_file(path)[0]),
+            rows=len(read_rows(path)),
         )
         for path in files
         if path is not None

@@ -9,7 +9,7 @@ import click
 
 from safegene.artifact.calibration import Calibration
 from safegene.artifact.compatibility import Verdict
-from safegene.artifact.manifest import BaseModelRef
+from safegene.artifact.manifest import BaseModelRef, checked_line
 from safegene.evaluation.rows import read_rows
 from safegene_client.cli.options import (
     FILE,
@@ -193,6 +193,8 @@ def apply(
     --adapter it holds the task's adapter as well, so that one adapter does both.
     """
     refuse_existing(out)
+    # Whoever loads the adapter alone is led to the target, not to the base.
+    named = BaseModelRef(id=checked_line(str(model), "--model"), revision="main")
     pulled, verdict, coefficients = _checked(
         output,
         registry,
@@ -206,11 +208,9 @@ def apply(
         from safegene.vectors.peft_format import export_adapter
         from safegene_client.combine import combined_with_adapter
 
-        # Whoever loads the adapter alone is led to the target, not to the base.
         found = pulled.vector.scaled(coefficients)
         if adapter is not None:
             found = combined_with_adapter(found, adapter)
-        named = BaseModelRef(id=str(model), revision="main")
         export_adapter(replace(found, base_model=named), out)
     output.result(
         _applied(pulled, verdict, coefficients, out),

@@ -6,8 +6,8 @@ import pytest
 from safegene.artifact.bundle import read_manifest
 from safegene.artifact.canonical import canonical_json
 from safegene.artifact.digest import digest_bytes
-from safegene.artifact.manifest import MANIFEST_NAME, Manifest
-from safegene.errors import ManifestError, UnsupportedFormatError
+from safegene.artifact.manifest import MANIFEST_NAME, Manifest, checked_line
+from safegene.errors import ManifestError, UnsupportedFormatError, UsageError
 
 
 @pytest.fixture
@@ -23,6 +23,28 @@ def changed(document, pointer, value):
         place = place[int(part)] if isinstance(place, list) else place[part]
     place[int(last) if isinstance(place, list) else last] = value
     return canonical_json(result)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param("m" * 257, "got 257 in 'm", id="long"),
+        pytest.param("", "got 0 in ''", id="empty"),
+        pytest.param("a\nb", r"got 3 in 'a\\nb'", id="line break"),
+        pytest.param("\udcff", "got 1 in", id="no text"),
+    ],
+)
+def test_a_name_that_no_manifest_can_hold_is_refused_with_its_kind(text, shown):
+    with pytest.raises(UsageError, match=shown) as caught:
+        checked_line(text, "--model")
+
+    assert caught.value.detail.startswith("--model: expected 1 to 256 characters")
+    assert "choose a shorter" in caught.value.detail
+    assert len(caught.value.detail) < 200
+
+
+def test_a_name_of_256_characters_is_held():
+    assert checked_line("m" * 256, "--model") == "m" * 256
 
 
 def test_a_manifest_reads_back_with_the_same_digest(vector_directory):

@@ -4,6 +4,7 @@ How they get on with a real registry is in tests/e2e.
 """
 
 import json
+from pathlib import Path
 
 import pytest
 from safegene_client.cli import main
@@ -82,6 +83,42 @@ def test_negative_coefficients_need_a_word(
     assert not (place / written).exists()
     assert main([*command, "--allow-negative"]) == 0
     assert (place / written).exists()
+
+
+def test_model_at_a_path_too_long_for_an_adapter_is_refused(capsys, place):
+    deep = Path(*["m" * 100] * 3)
+    deep.parent.mkdir(parents=True)
+    (place / "target").rename(deep)
+
+    code, error = failure(
+        capsys, "apply", "./vector", "--model", str(deep), "--out", "adapter"
+    )
+
+    assert (code, error["code"]) == (2, "usage")
+    assert error["detail"].startswith("--model: expected 1 to 256 characters")
+
+
+@pytest.mark.parametrize(
+    ("data", "base_model", "told"),
+    [
+        pytest.param("harmful.jsonl", "m" * 257, "the base model's name", id="model"),
+        pytest.param("two\nlines", "acme/base", "a data file's name", id="data"),
+    ],
+)
+def test_names_that_no_manifest_can_hold_are_refused(
+    capsys, place, data, base_model, told
+):
+    (place / data).write_text(ROWS)
+
+    code, error = failure(
+        capsys,
+        *("extract", "--aligned", "target", "--degraded", "target", "--out", "v"),
+        *("--name", "acme/v", "--version", "1", "--base-model", base_model),
+        *("--harmful", data, "--lookalike", "lookalike.jsonl"),
+    )
+
+    assert (code, error["code"]) == (2, "usage")
+    assert error["detail"].startswith(f"{told}: expected 1 to 256 characters")
 
 
 def test_recalibrate_finds_negative_coefficients_on_request_only(place, base):

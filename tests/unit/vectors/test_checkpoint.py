@@ -69,6 +69,21 @@ def test_model_id_can_be_given(tmp_path):
     assert Checkpoint.open(tmp_path, model_id="org/model").ref.id == "org/model"
 
 
+def test_model_id_that_no_manifest_can_hold_is_refused_at_once(tmp_path):
+    save_checkpoint(tiny_model(), tmp_path)
+
+    with pytest.raises(UsageError, match="the base model's name: expected 1 to 256"):
+        Checkpoint.open(tmp_path, model_id="m" * 257)
+
+
+def test_directory_whose_name_no_manifest_can_hold_has_no_reference(tmp_path):
+    save_checkpoint(tiny_model(), tmp_path / "two\nlines")
+    checkpoint = Checkpoint.open(tmp_path / "two\nlines")
+
+    with pytest.raises(UsageError, match="the model's name: expected 1 to 256"):
+        _ = checkpoint.ref
+
+
 def test_hub_snapshot_is_known_by_its_id_and_commit(tmp_path, monkeypatch):
     commit = "0123456789abcdef0123456789abcdef01234567"
     hub = tmp_path / "models--org--tiny"

@@ -118,6 +118,16 @@ def test_peft_leaves_layers_out_that_selection_left_out(tmp_path):
     assert again.layer_scores == {0: 0.1, 1: 0.9, 2: 0.5}
 
 
+@pytest.mark.parametrize("score", [float("nan"), float("-inf")])
+def test_score_that_is_no_number_is_refused_by_layer(tmp_path, score):
+    vector = random_vector(tiny_model()).with_selection({0: 0.5, 1: score}, None)
+
+    with pytest.raises(NonFiniteTensorError, match="layer 1: expected a finite score"):
+        save_vector(vector, tmp_path / "vector", **NAME)
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_loading_gives_back_what_was_saved(tmp_path):
     vector = random_vector(tiny_model(), rank=3)
 
