@@ -74,6 +74,37 @@ def migrate(data: Path | None) -> None:
     say(f"{settings.database_path} is up to date.", err=True)
 
 
+@cli.command()
+@data_option
+@click.option("--dry-run", is_flag=True, help="Remove nothing, only say what would be.")
+def gc(data: Path | None, *, dry_run: bool) -> None:
+    """Clear away what nobody needs: expired uploads, blobs that no version names.
+
+    One line each on standard output: what it was, its name, and of a blob its size in
+    bytes. The registry may be running meanwhile.
+    """
+    from safegene_registry import server
+    from safegene_registry.log import configure_logging
+    from safegene_registry.services import open_services
+    from safegene_registry.sweeping import remove_leftovers
+
+    settings = read_settings(data)
+    if not settings.database_path.is_file():
+        message = f"there is no registry in {settings.data}"
+        raise click.UsageError(message)
+    configure_logging(settings.log_format, "WARNING")
+    server.prepare_data(settings).dispose()
+    services = open_services(settings)
+    removed = remove_leftovers(services, dry_run=dry_run)
+    services.database.dispose()
+    for leftover in removed:
+        size = f" {leftover.size_bytes}" if leftover.kind == "blob" else ""
+        say(f"{leftover.kind} {leftover.name}{size}")
+    freed = sum(leftover.size_bytes for leftover in removed)
+    verb = "Would remove" if dry_run else "Removed"
+    say(f"{verb} {len(removed)} leftovers; their blobs have {freed} bytes.", err=True)
+
+
 @cli.group()
 def token() -> None:
     """Make tokens for those who publish."""

@@ -5,6 +5,7 @@ either holds the whole blob or does not exist, whatever crashes.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,9 @@ from uuid import UUID, uuid4
 
 from safegene.artifact.digest import Digest, VerifyingWriter
 from safegene_registry.storage import BlobWriter, StagedBlobMissingError, StorageError
+
+HEX = re.compile(r"[0-9a-f]{64}")
+"""Name of a whole blob; what is on its way has a longer one."""
 
 
 class DirectoryBlobStore:
@@ -55,10 +59,13 @@ class DirectoryBlobStore:
         """
         final = self.final_path(digest)
         link = final.with_name(f"{final.name}.{uuid4()}.part")
+        staged = self.staged_path(upload_id, digest)
         with translated_errors():
             make_directory(final.parent)
             try:
-                os.link(self.staged_path(upload_id, digest), link)
+                # First, so that the key never appears with the age of the staged blob.
+                os.utime(staged)
+                os.link(staged, link)
             except FileNotFoundError as error:
                 raise StagedBlobMissingError(str(digest)) from error
             try:
@@ -67,6 +74,42 @@ class DirectoryBlobStore:
                 # Renaming over another link to the same bytes does nothing (POSIX).
                 link.unlink(missing_ok=True)
             sync_directory(final.parent)
+
+    def promoted(self, upload_id: UUID) -> list[Digest]:
+        """Blobs staged here whose final blob this upload promoted, nobody else since.
+
+        The final blob is a link to the staged one; who promotes later links his own.
+        """
+        place = self.staging_root / str(upload_id)
+        with translated_errors(), suppress(FileNotFoundError):
+            names = sorted(path.name for path in place.iterdir())
+            digests = [Digest(name) for name in names if HEX.fullmatch(name)]
+            return [digest for digest in digests if self.is_same(upload_id, digest)]
+        return []
+
+    def is_same(self, upload_id: UUID, digest: Digest) -> bool:
+        """Whether the staged and the final blob are one file."""
+        try:
+            return self.staged_path(upload_id, digest).samefile(self.final_path(digest))
+        except FileNotFoundError:
+            return False
+
+    def untouched(self, before: datetime) -> Iterator[Digest]:
+        """Final blobs that no upload has promoted since `before`."""
+        with translated_errors():
+            for path in self.blob_root.glob("??/*"):
+                if HEX.fullmatch(path.name) and is_older(path, before):
+                    yield Digest(path.name)
+
+    def remove(self, digest: Digest, *, before: datetime | None = None) -> int | None:
+        """Remove a final blob, for good."""
+        path = self.final_path(digest)
+        with translated_errors(), suppress(FileNotFoundError):
+            if before is None or is_older(path, before):
+                size = path.stat().st_size
+                path.unlink()
+                return size
+        return None
 
     def size(self, digest: Digest) -> int | None:
         """Size under the final key, None when nothing is there."""
@@ -97,18 +140,26 @@ class DirectoryBlobStore:
         # What cannot be removed now is a stray, and swept later.
         shutil.rmtree(self.staging_root / str(upload_id), ignore_errors=True)
 
-    def discard_strays(self, known: Collection[UUID], before: datetime) -> int:
-        """Remove staging areas of no known upload untouched since `before`."""
+    def discard_strays(
+        self, known: Collection[UUID], before: datetime, *, dry_run: bool = False
+    ) -> list[str]:
+        """Remove what no known upload has left half done, untouched since `before`.
+
+        That is staging areas, and links that a promotion had not yet renamed.
+        """
         names = {str(upload_id) for upload_id in known}
-        removed = 0
+        removed = []
         with translated_errors():
-            for directory in self.staging_root.iterdir():
-                with suppress(FileNotFoundError):
-                    touched = directory.stat().st_mtime
-                    if directory.name in names or touched >= before.timestamp():
-                        continue
-                    shutil.rmtree(directory, ignore_errors=True)
-                    removed += 1
+            for place in self.staging_root.iterdir():
+                if place.name not in names and is_older(place, before):
+                    removed.append(place.name)
+                    if not dry_run:
+                        shutil.rmtree(place, ignore_errors=True)
+            for link in self.blob_root.glob("??/*.part"):
+                if is_older(link, before):
+                    removed.append(link.name)
+                    if not dry_run:
+                        link.unlink(missing_ok=True)
         return removed
 
 
@@ -156,6 +207,14 @@ class FileBlobWriter:
             self.file.close()
         with suppress(OSError):
             self.part.unlink(missing_ok=True)
+
+
+def is_older(path: Path, moment: datetime) -> bool:
+    """Whether a file was last touched before a moment; one that is gone was not."""
+    try:
+        return path.stat().st_mtime < moment.timestamp()
+    except FileNotFoundError:
+        return False
 
 
 def make_directory(directory: Path) -> None:

@@ -1,9 +1,9 @@
 """Publishing: open an upload, receive its blobs, complete it in one transaction.
 
 Blobs come first, rows second. Until the last transaction nothing is visible; after a
-crash anywhere before it there is nothing but staged or unreferenced blobs. The same
-manifest again is a success, another one under the same version is a conflict, and the
-database decides who was first.
+crash anywhere before it there is nothing but staged or unreferenced blobs, which
+`sweeping` clears away. The same manifest again is a success, another one under the same
+version is a conflict, and the database decides who was first.
 """
 
 from uuid import UUID, uuid4
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from safegene.artifact.digest import Digest
 from safegene.artifact.manifest import FileEntry, Manifest
 from safegene.artifact.reference import best_version
+from safegene.errors import ArtifactError
 from safegene_registry import repositories
 from safegene_registry.auth import Principal
 from safegene_registry.catalog import version_detail
@@ -21,11 +22,19 @@ from safegene_registry.models import Upload, Version
 from safegene_registry.problems import Fault, ProblemError
 from safegene_registry.schemas import BlobTarget, UploadDetail, VersionDetail
 from safegene_registry.services import Services
-from safegene_registry.storage import BlobWriter, StagedBlobMissingError
-from safegene_registry.sweeping import SWEEP_LIMIT, remove_expired
-from safegene_registry.verification import CorruptBlobError, verify_files
+from safegene_registry.storage import BlobWriter, StagedBlobMissingError, StorageError
+from safegene_registry.sweeping import SWEEP_LIMIT, remove_expired, withdraw_blobs
+from safegene_registry.verification import (
+    BlobGoneError,
+    CorruptBlobError,
+    check_present,
+    verify_files,
+)
 
 log = get_logger("safegene_registry.publishing")
+
+ATTEMPTS = 3
+"""How often completion begins anew when a blob vanishes under it."""
 
 OPEN, PUBLISHED = "open", "published"
 
@@ -218,25 +227,49 @@ def complete_upload(
         ProblemError: `blob-missing`, `version-exists`, `not-found`.
         ArtifactError: a file is not what the manifest says; nothing was published.
     """
-    upload = find_upload(services, principal, upload_id)
+    for _ in range(ATTEMPTS):
+        upload = find_upload(services, principal, upload_id)
+        try:
+            version, created = complete_once(services, principal, upload)
+        except (StagedBlobMissingError, BlobGoneError) as error:
+            # Another connection has ended this upload, or a sweep has taken a blob
+            # that this upload still has staged. Looking anew tells which.
+            log.warning("blob_vanished", upload_id=str(upload_id), blob=str(error))
+        except (ArtifactError, ProblemError) as error:
+            if not is_passing(error):
+                withdraw_blobs(services, upload_id)
+            raise
+        else:
+            services.store.discard(upload_id)
+            return version, created
+    detail = f"Blobs of upload {upload_id} keep vanishing before they are published."
+    raise StorageError(detail)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether the same upload may be completed later, as it is."""
+    return isinstance(error, ProblemError) and "Retry-After" in error.headers
+
+
+def complete_once(
+    services: Services, principal: Principal, upload: Upload
+) -> tuple[VersionDetail, bool]:
+    """Promote, verify and publish.
+
+    Raises:
+        StagedBlobMissingError: a staged blob is gone.
+        BlobGoneError: a final blob is gone.
+    """
     manifest = Manifest.from_bytes(upload.manifest)
     if upload.state == OPEN:
         check_received(services, upload, manifest)
+        promote_blobs(services, upload, manifest)
         try:
-            promote_blobs(services, upload, manifest)
             verify_files(services.store, manifest)
-        except StagedBlobMissingError:
-            # Another connection completed or cancelled this upload in between.
-            upload = find_upload(services, principal, upload_id)
-            if upload.state == OPEN:
-                check_received(services, upload, manifest)
-                raise
         except CorruptBlobError as error:
             log.exception("blob_corrupt", digest=error.entry.digest)
             raise blob_missing(manifest, [error.entry]) from error
-    detail, created = publish(services, principal, upload, manifest)
-    services.store.discard(upload_id)
-    return detail, created
+    return publish(services, principal, upload, manifest)
 
 
 def check_received(services: Services, upload: Upload, manifest: Manifest) -> None:
@@ -273,6 +306,8 @@ def publish(
             # Whoever cancelled was told that nothing would be published.
             raise no_upload(upload.id)
         existing = published_version(session, manifest)
+        if existing is None:
+            check_present(services.store, manifest)
         version = existing or repositories.add_version(
             session,
             manifest,
@@ -311,5 +346,6 @@ def cancel_upload(services: Services, principal: Principal, upload_id: UUID) -> 
     find_upload(services, principal, upload_id)
     with services.database.writing() as session:
         repositories.delete_upload(session, upload_id)
+    withdraw_blobs(services, upload_id)
     services.store.discard(upload_id)
     log.info("upload_cancelled", upload_id=str(upload_id))

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     upload_ttl: timedelta = Field(default=timedelta(hours=24), gt=timedelta(0))
     """How long an upload may stay open without being completed."""
 
+    blob_grace: timedelta = Field(default=timedelta(days=1), ge=timedelta(0))
+    """How long a blob that no version names is kept before it may be swept."""
+
     receive_timeout: timedelta = Field(default=timedelta(seconds=60), gt=timedelta(0))
     """Longest silence of a sender in the middle of a blob before it is cut off."""
 

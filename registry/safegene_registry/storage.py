@@ -6,7 +6,7 @@ final blob again: nothing here is taken on trust. Errors of the disk leave a sto
 `StorageError`, never as `OSError`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -64,8 +64,34 @@ class BlobStore(Protocol):
     def promote(self, upload_id: UUID, digest: Digest) -> None:
         """Give a staged blob its final key; the staged copy stays until `discard`.
 
+        From now on the final blob is this upload's own and young: see `promoted` and
+        `untouched`.
+
         Raises:
             StagedBlobMissingError: there is no such staged blob.
+        """
+
+    def promoted(self, upload_id: UUID) -> list[Digest]:
+        """Blobs staged here whose final blob this upload promoted, nobody else since.
+
+        Empty once the staging area is discarded.
+        """
+
+    def untouched(self, before: datetime) -> Iterator[Digest]:
+        """Final blobs that no upload has promoted since `before`."""
+
+    def remove(self, digest: Digest, *, before: datetime | None = None) -> int | None:
+        """Remove a final blob, for good.
+
+        Whoever calls it holds the database's write transaction and has seen there that
+        no published version names the blob: `sweeping` says why that is enough.
+
+        Args:
+            digest: names the blob.
+            before: leave it if somebody has promoted it since.
+
+        Returns:
+            Its size, None when it was left or was not there.
         """
 
     def size(self, digest: Digest) -> int | None:
@@ -91,9 +117,11 @@ class BlobStore(Protocol):
     def discard(self, upload_id: UUID) -> None:
         """Remove the upload's staging area, if there is one."""
 
-    def discard_strays(self, known: Collection[UUID], before: datetime) -> int:
-        """Remove staging areas of no known upload untouched since `before`.
+    def discard_strays(
+        self, known: Collection[UUID], before: datetime, *, dry_run: bool = False
+    ) -> list[str]:
+        """Remove what no known upload has left half done, untouched since `before`.
 
         Returns:
-            How many were removed.
+            The names of what was removed, or would be.
         """

@@ -6,6 +6,7 @@ adapter config, the lineage sketch. Standard library and `safegene.artifact` onl
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -44,11 +45,15 @@ EXPONENTS = {
 
 
 class CorruptBlobError(Exception):
-    """A final blob is not what its key names: the disk has damaged it, or lost it."""
+    """A final blob is not what its key names: the disk has damaged it."""
 
     def __init__(self, entry: FileEntry) -> None:
         super().__init__(entry.digest)
         self.entry = entry
+
+
+class BlobGoneError(Exception):
+    """There is no final blob: a sweep took it meanwhile, or the disk has lost it."""
 
 
 def verify_files(store: BlobStore, manifest: Manifest) -> None:
@@ -56,6 +61,7 @@ def verify_files(store: BlobStore, manifest: Manifest) -> None:
 
     Raises:
         CorruptBlobError: the store does not hold the promised bytes.
+        BlobGoneError: the store holds nothing, or no longer does.
         ArtifactError: a file is not what the manifest says of it.
     """
     checks = {
@@ -66,21 +72,38 @@ def verify_files(store: BlobStore, manifest: Manifest) -> None:
     }
     validate_coverage(manifest)
     for index, entry in enumerate(manifest.files):
-        with store.local_file(Digest.parse(entry.digest)) as path:
+        with store.local_file(Digest.parse(entry.digest)) as path, read_errors(entry):
             check_bytes(path, entry)
             check_segments(path, entry, index)
             checks[entry.path](manifest, path)
 
 
-def check_bytes(path: Path, entry: FileEntry) -> None:
-    """Hash what is really there."""
+@contextmanager
+def read_errors(entry: FileEntry) -> Iterator[None]:
+    """Say what it means when the disk does not give the bytes, at whichever check."""
     try:
-        digest, size = digest_file(path)
+        yield
     except FileNotFoundError as error:
-        raise CorruptBlobError(entry) from error
+        raise BlobGoneError(entry.digest) from error
     except OSError as error:
         detail = f"The blob {entry.digest} cannot be read: {error.strerror}."
         raise StorageError(detail) from error
+
+
+def check_present(store: BlobStore, manifest: Manifest) -> None:
+    """Look once more, inside the transaction that publishes, whether all is there.
+
+    Raises:
+        BlobGoneError: a blob is not.
+    """
+    for entry in manifest.files:
+        if store.size(Digest.parse(entry.digest)) != entry.size:
+            raise BlobGoneError(entry.digest)
+
+
+def check_bytes(path: Path, entry: FileEntry) -> None:
+    """Hash what is really there."""
+    digest, size = digest_file(path)
     if (str(digest), size) != (entry.digest, entry.size):
         raise CorruptBlobError(entry)
 

@@ -93,6 +93,10 @@ class AppRegistry:
         """Every file in the staging area, finished or not."""
         return [path for path in (self.data / "staging").rglob("*") if path.is_file()]
 
+    def final_blobs(self) -> list[Path]:
+        """Every file in the final place, links on their way included."""
+        return [path for path in (self.data / "blobs").rglob("*") if path.is_file()]
+
 
 def bearer(token: str) -> dict[str, str]:
     """The header that carries a token."""

@@ -151,10 +151,86 @@ def test_strays_are_removed_by_age_and_owner(store):
 
     removed = store.discard_strays({owned}, datetime.now(UTC) - timedelta(hours=1))
 
-    assert removed == 1
+    assert removed == [str(stray)]
     assert not store.is_staged(stray, DIGEST)
     assert store.is_staged(owned, DIGEST)
     assert store.is_staged(fresh, DIGEST)
+
+
+def test_links_that_a_promotion_never_renamed_are_strays(store, tmp_path):
+    part = store.final_path(DIGEST).with_name(f"{DIGEST.hex}.{uuid4()}.part")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(DATA)
+    before = datetime.now(UTC) - timedelta(hours=1)
+
+    kept = store.discard_strays(set(), before)
+    os.utime(part, (0, 0))
+    found = store.discard_strays(set(), before, dry_run=True)
+    removed = store.discard_strays(set(), before)
+
+    assert kept == []
+    assert found == removed == [part.name]
+    assert files(tmp_path) == []
+
+
+def test_promotion_makes_a_blob_young_and_ones_own(store):
+    one, two = uuid4(), uuid4()
+    for upload_id in (one, two):
+        stage(store, upload_id)
+        os.utime(store.staged_path(upload_id, DIGEST), (0, 0))
+    before = datetime.now(UTC) - timedelta(hours=1)
+
+    nothing = store.promoted(one)
+    store.promote(one, DIGEST)
+    first = (store.promoted(one), store.promoted(two), list(store.untouched(before)))
+    store.promote(two, DIGEST)
+    then = (store.promoted(one), store.promoted(two), list(store.untouched(before)))
+    store.discard(two)
+
+    assert nothing == []
+    assert first == ([DIGEST], [], [])
+    assert then == ([], [DIGEST], [])
+    assert store.promoted(two) == []
+
+
+def test_promoting_again_makes_an_old_blob_young(store):
+    upload_id = uuid4()
+    stage(store, upload_id)
+    store.promote(upload_id, DIGEST)
+    os.utime(store.final_path(DIGEST), (0, 0))
+    before = datetime.now(UTC) - timedelta(hours=1)
+
+    old = list(store.untouched(before))
+    store.promote(upload_id, DIGEST)
+
+    assert old == [DIGEST]
+    assert list(store.untouched(before)) == []
+    assert store.remove(DIGEST, before=before) is None
+    assert store.size(DIGEST) == len(DATA)
+
+
+def test_a_removed_blob_is_gone_once(store, tmp_path):
+    upload_id = uuid4()
+    stage(store, upload_id)
+    store.promote(upload_id, DIGEST)
+
+    removed = [store.remove(DIGEST), store.remove(DIGEST)]
+    store.discard(upload_id)
+
+    assert removed == [len(DATA), None]
+    assert files(tmp_path) == []
+
+
+def test_only_whole_blobs_are_looked_at(store):
+    upload_id = uuid4()
+    stage(store, upload_id)
+    store.promote(upload_id, DIGEST)
+    final = store.final_path(DIGEST)
+    for name in ("notes.txt", f"{DIGEST.hex}.part", DIGEST.hex.upper()):
+        (final.parent / name).write_bytes(DATA)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+
+    assert list(store.untouched(tomorrow)) == [DIGEST]
 
 
 def test_a_write_that_the_disk_refuses_is_a_storage_problem(store, tmp_path):
