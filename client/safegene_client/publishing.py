@@ -21,6 +21,7 @@ from safegene_client.transfer import Progress
 
 MANIFEST_MEDIA_TYPE = "application/vnd.safegene.manifest+json"
 CANCEL_SECONDS = 3.0
+UNREADABLE = "nothing was published; make the file readable and publish again"
 BLOB_MEDIA_TYPE = "application/octet-stream"
 
 
@@ -92,7 +93,7 @@ def _file_body(
 ) -> Body:
     def chunks() -> Iterator[bytes]:
         sent = 0
-        with storage_errors(path), path.open("rb") as stream:
+        with storage_errors(path, UNREADABLE), path.open("rb") as stream:
             while chunk := stream.read(CHUNK_BYTES):
                 yield chunk
                 sent += len(chunk)

@@ -10,6 +10,7 @@ from safegene import __version__
 from safegene.artifact.calibration import Calibration
 from safegene.errors import UsageError
 from safegene.evaluation.rows import PromptRow, read_rows
+from safegene.files import require_writable
 from safegene_client.cli.options import (
     FILE,
     NEGATIVE,
@@ -89,6 +90,9 @@ def evaluate(
     if calibration is not None and vector is None:
         message = "--calibration holds coefficients of a vector: give --vector, too"
         raise UsageError(message)
+    for place in (out, html):
+        if place is not None:
+            require_writable(place)
     sets = (_rows(harmful), _rows(lookalike), _rows(task), _rows(general))
     coefficients = None if calibration is None else read_calibration(calibration)
     pulled = None

@@ -14,6 +14,7 @@ from safegene.artifact.calibration import Calibration
 from safegene.artifact.compatibility import Verdict, require
 from safegene.artifact.manifest import MANIFEST_NAME
 from safegene.errors import InvalidDataError, UsageError
+from safegene.files import require_writable
 from safegene_client.cli.output import Output
 from safegene_client.client import Registry
 from safegene_client.pulled import PulledVector
@@ -30,6 +31,10 @@ UNVERIFIED = click.option(
     is_flag=True,
     help="Go on although the model's weights do not descend from the base, or cannot "
     "be compared.",
+)
+
+UNWRITTEN = (
+    "nothing half-written was left behind: free some space, or choose another place"
 )
 
 _LAYERS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
@@ -177,11 +182,13 @@ def split_list(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def refuse_existing(path: Path) -> None:
-    """Refuse a place that is taken before the work is done, not after.
+    """Refuse a place that is taken or out of reach before the work, not after.
 
     Raises:
         UsageError: there is something.
+        LocalStorageError: nothing can be written there.
     """
+    require_writable(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         message = f"{path} exists already; choose another --out or remove it first"
         raise UsageError(message)
@@ -194,7 +201,7 @@ def write_whole(path: Path, data: bytes) -> None:
         LocalStorageError: the disk is full or not writable.
     """
     work = path.with_name(f".{path.name}.part")
-    with storage_errors(path):
+    with storage_errors(path, UNWRITTEN):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             work.write_bytes(data)

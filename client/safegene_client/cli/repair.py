@@ -11,6 +11,7 @@ from safegene.artifact.calibration import Calibration
 from safegene.artifact.compatibility import Verdict
 from safegene.artifact.manifest import BaseModelRef, checked_line
 from safegene.evaluation.rows import read_rows
+from safegene.files import require_writable
 from safegene_client.cli.options import (
     FILE,
     FOLDER,
@@ -92,6 +93,7 @@ def recalibrate(
 
     The files are JSON Lines: "prompt" and, optionally, "response".
     """
+    require_writable(out)
     # Read first: a typing error should not cost the loading of a model.
     data = (read_rows(harmful), read_rows(lookalike), read_rows(task))
     others = None if general is None else read_rows(general)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from safegene_client.cli import main
+from safegene_client.cli.options import write_whole
 from safegene_client.pulled import PulledVector
 from support.models import changed, random_vector, save_checkpoint, tiny_tokenizer
 from support.safegene_command import rows_text
 
 from safegene.artifact.calibration import Calibration
+from safegene.errors import LocalStorageError
 from safegene.vectors.peft_format import save_vector
 
 ROWS = rows_text([{"prompt": f"prompt {at}", "label": "a"} for at in range(20)])
@@ -119,6 +121,45 @@ def test_names_that_no_manifest_can_hold_are_refused(
 
     assert (code, error["code"]) == (2, "usage")
     assert error["detail"].startswith(f"{told}: expected 1 to 256 characters")
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        pytest.param(
+            ("recalibrate", "./vector", *PROMPTS, "--task", "task.jsonl"),
+            "--out",
+            id="recalibrate",
+        ),
+        pytest.param(("evaluate", *PROMPTS), "--out", id="evaluate"),
+        pytest.param(("evaluate", *PROMPTS), "--html", id="page"),
+        pytest.param(("apply", "./vector"), "--out", id="apply"),
+        pytest.param(("merge", "./vector"), "--out", id="merge"),
+    ],
+)
+def test_place_that_cannot_be_written_is_refused_before_the_work(
+    capsys, place, command, option
+):
+    (place / "file").write_text("in the way")
+    (place / "target" / "model.safetensors").write_bytes(b"cannot be loaded")
+
+    code, error = failure(capsys, *command, "--model", "target", option, "file/out")
+
+    assert (code, error["code"]) == (1, "local-storage")
+    assert error["detail"].startswith("cannot write file/out: Not a directory; choose")
+    assert "SAFEGENE_CACHE" not in error["detail"]
+
+
+def test_result_that_could_not_be_written_after_all_is_told_by_its_place(place):
+    (place / "out").mkdir()
+
+    with pytest.raises(LocalStorageError) as caught:
+        write_whole(place / "out", b"x")
+
+    assert caught.value.detail.startswith(f"{place / 'out'}: Is a directory; ")
+    assert "choose another place" in caught.value.detail
+    assert "SAFEGENE_CACHE" not in caught.value.detail
+    assert not (place / ".out.part").exists()
 
 
 def test_recalibrate_finds_negative_coefficients_on_request_only(place, base):

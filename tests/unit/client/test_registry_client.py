@@ -14,6 +14,7 @@ from safegene.errors import (
     ArtifactError,
     CompatibilityError,
     InvalidReferenceError,
+    LocalStorageError,
     NotFoundError,
 )
 
@@ -237,6 +238,30 @@ def test_damaged_directory_is_not_even_announced(connect, tmp_path):
         registry.publish(tmp_path / "version")
 
     assert server.requests == []
+
+
+def test_file_that_goes_away_while_publishing_is_named(connect, tmp_path):
+    manifest = write_version(tmp_path / "version")
+    card = tmp_path / "version" / "README.md"
+    upload = {"id": "u1", "digest": str(manifest.digest), "state": "open"}
+    entry = manifest.file("README.md")
+    blob = {"digest": entry.digest, "size_bytes": entry.size, "state": "missing"}
+
+    def respond(got):
+        if got.method == "DELETE":
+            return Reply(204)
+        card.unlink()
+        return json_reply(upload | {"blobs": [blob | {"url": "/v1/blob"}]}, 201)
+
+    registry, _ = connect(respond)
+
+    with pytest.raises(LocalStorageError) as caught:
+        registry.publish(tmp_path / "version")
+
+    assert caught.value.detail == (
+        f"{card}: No such file or directory; nothing was published; make the file"
+        " readable and publish again"
+    )
 
 
 def test_forgotten_registry_leaves_no_connection_open(connect, static):

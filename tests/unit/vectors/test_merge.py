@@ -282,6 +282,26 @@ def test_interrupted_merge_leaves_nothing_behind(tmp_path, error, expected):
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
+def test_file_of_the_source_that_cannot_be_read_is_named(tmp_path):
+    model = tiny_model()
+    source = save_checkpoint(model, tmp_path / "source", sharded=True)
+    opened = Checkpoint.open(source)
+    # Gone between opening and copying, as on a disk that others use.
+    gone = opened.weight_files[-1]
+
+    with pytest.raises(LocalStorageError) as caught:
+        merge_checkpoint(
+            opened,
+            random_vector(model),
+            tmp_path / "out",
+            progress=lambda done, total: gone.unlink(missing_ok=True),
+        )
+
+    assert caught.value.detail.startswith(f"{gone}: No such file")
+    assert "see to that file" in caught.value.detail
+    assert not (tmp_path / "out").exists()
+
+
 def test_merge_that_overflows_leaves_nothing_behind(tmp_path):
     model = tiny_model(dtype=torch.float16)
     source = save_checkpoint(model, tmp_path / "source")
