@@ -15,6 +15,7 @@ from safegene_client.cli.options import (
     FILE,
     NEGATIVE,
     UNVERIFIED,
+    Connect,
     example,
     open_vector,
     read_calibration,
@@ -24,7 +25,6 @@ from safegene_client.cli.options import (
 )
 from safegene_client.cli.output import Output
 from safegene_client.cli.repair import ADAPTER, CALIBRATION, MODEL
-from safegene_client.client import Registry
 from safegene_client.extras import torch_needed
 from safegene_client.pulled import PulledVector
 
@@ -64,7 +64,7 @@ REPAIRED = "repaired"
 def evaluate(
     output: Output,
     *,
-    registry: Registry,
+    connect: Connect,
     model: Path,
     adapter: Path | None,
     vector: str | None,
@@ -99,7 +99,7 @@ def evaluate(
     if vector is not None:
         pulled, _ = open_vector(
             output,
-            registry,
+            connect,
             vector,
             model,
             allow_unverified_lineage=allow_unverified_lineage,

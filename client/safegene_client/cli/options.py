@@ -5,6 +5,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,8 @@ from safegene_client.settings import DEFAULT_URL
 from safegene_client.storage import storage_errors
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+Connect = Callable[[], Registry]
 
 FOLDER = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -67,7 +70,11 @@ def with_output(command: Command) -> Command:
 
 
 def with_registry(command: Command) -> Command:
-    """Add `--url` and `--cache`; the command gets a `Registry` as `registry`."""
+    """Add `--url` and `--cache`; the command gets a function as `connect`.
+
+    It gives the `Registry`, the same one every time. A command that is given a
+    directory never calls it, so that settings it does not need cannot stop it.
+    """
 
     @click.option(
         "--url",
@@ -79,8 +86,13 @@ def with_registry(command: Command) -> Command:
     )
     @functools.wraps(command)
     def wrapped(*args: Any, url: str | None, cache: Path | None, **kwargs: Any) -> Any:
-        with Registry(url, cache=cache) as registry:
-            return command(*args, registry=registry, **kwargs)
+        with ExitStack() as stack:
+
+            @functools.cache
+            def connect() -> Registry:
+                return stack.enter_context(Registry(url, cache=cache))
+
+            return command(*args, connect=connect, **kwargs)
 
     return wrapped  # type: ignore[return-value]  # click calls it by keyword
 
@@ -106,7 +118,7 @@ def is_vector_directory(text: str) -> bool:
 
 def open_vector(
     output: Output,
-    registry: Registry,
+    connect: Connect,
     text: str,
     model: Any,
     *,
@@ -116,7 +128,7 @@ def open_vector(
 
     Args:
         output: for progress.
-        registry: asked when `text` is a reference.
+        connect: gives the registry, asked when `text` is a reference.
         text: directory or reference.
         model: what it is for; misfits are refused before anything large is fetched.
         allow_unverified_lineage: go on although lineage is unknown or differs.
@@ -128,7 +140,7 @@ def open_vector(
         pulled = PulledVector.open(Path(text).expanduser())
     else:
         with output.progress(f"pulling {text}") as advance:
-            pulled = registry.pull(
+            pulled = connect().pull(
                 text,
                 model,
                 allow_unverified_lineage=allow_unverified_lineage,

@@ -15,6 +15,7 @@ from safegene_client.answers import CompatibilityAnswer, Match
 from safegene_client.cli.options import (
     FOLDER,
     UNVERIFIED,
+    Connect,
     example,
     is_vector_directory,
     refuse_existing,
@@ -22,7 +23,6 @@ from safegene_client.cli.options import (
     with_registry,
 )
 from safegene_client.cli.output import Output, facts, size_text, table
-from safegene_client.client import Registry
 
 
 @click.command(
@@ -39,13 +39,14 @@ from safegene_client.client import Registry
 def search(
     output: Output,
     *,
-    registry: Registry,
+    connect: Connect,
     query: str,
     namespace: str | None,
     base_model: str | None,
     limit: int,
 ) -> None:
     """List the vectors whose name holds QUERY."""
+    registry = connect()
     found = registry.search(
         query, namespace=namespace, base_model=base_model, limit=limit
     )
@@ -82,7 +83,7 @@ def search(
 def compatible(
     output: Output,
     *,
-    registry: Registry,
+    connect: Connect,
     model: str,
     constraint: str | None,
     namespace: str | None,
@@ -94,7 +95,7 @@ def compatible(
     MODEL is a directory or a config.json; where its weights are there, their lineage
     is compared as well. The name of a model that only an API serves is answered, too.
     """
-    answer = registry.compatible(
+    answer = connect().compatible(
         model_or_name(model), constraint=constraint, namespace=namespace, limit=limit
     )
     if _is_only_a_name(model) and not any(
@@ -158,7 +159,7 @@ def _reasons(match: Match, *, explain: bool) -> list[str]:
 @click.argument("vector", metavar="DIR|REF")
 @with_registry
 @with_output
-def inspect(output: Output, *, registry: Registry, vector: str) -> None:
+def inspect(output: Output, *, connect: Connect, vector: str) -> None:
     """Show what a version is; check every byte of a directory."""
     if is_vector_directory(vector):
         manifest = verify_directory(Path(vector).expanduser())
@@ -168,6 +169,7 @@ def inspect(output: Output, *, registry: Registry, vector: str) -> None:
         )
         return
     reference = parse_reference(vector)
+    registry = connect()
     resolved = registry.resolve(reference)
     manifest = registry.manifest(resolved)
     detail = registry.describe(reference.vector)
@@ -231,7 +233,7 @@ def _manifest_facts(manifest: Manifest, last: str) -> Any:
 def pull(
     output: Output,
     *,
-    registry: Registry,
+    connect: Connect,
     ref: str,
     model: str | None,
     out: Path | None,
@@ -244,7 +246,7 @@ def pull(
     if out is not None:
         refuse_existing(out)
     with output.progress(f"pulling {ref}") as advance:
-        pulled = registry.pull(
+        pulled = connect().pull(
             ref,
             model,
             allow_unverified_lineage=allow_unverified_lineage,
@@ -280,7 +282,7 @@ def pull(
 @click.argument("directory", type=FOLDER)
 @with_registry
 @with_output
-def push(output: Output, *, registry: Registry, directory: Path) -> None:
+def push(output: Output, *, connect: Connect, directory: Path) -> None:
     """Publish the version in DIRECTORY.
 
     The token comes from SAFEGENE_TOKEN, never from the command line, where others
@@ -290,6 +292,7 @@ def push(output: Output, *, registry: Registry, directory: Path) -> None:
     if not directory.is_dir():
         message = f"no directory at {directory}; make one with `safegene extract`"
         raise UsageError(message)
+    registry = connect()
     with output.progress(f"publishing {directory}") as advance:
         published = registry.publish(directory, progress=advance)
     output.result(

@@ -17,6 +17,7 @@ from safegene_client.cli.options import (
     FOLDER,
     NEGATIVE,
     UNVERIFIED,
+    Connect,
     example,
     open_vector,
     read_calibration,
@@ -26,7 +27,6 @@ from safegene_client.cli.options import (
     write_whole,
 )
 from safegene_client.cli.output import Output, facts
-from safegene_client.client import Registry
 from safegene_client.extras import torch_needed
 from safegene_client.pulled import DEFAULT_BUDGET, PulledVector
 
@@ -74,7 +74,7 @@ CALIBRATION = click.option(
 def recalibrate(
     output: Output,
     *,
-    registry: Registry,
+    connect: Connect,
     vector: str,
     model: Path,
     adapter: Path | None,
@@ -99,7 +99,7 @@ def recalibrate(
     others = None if general is None else read_rows(general)
     pulled, _ = open_vector(
         output,
-        registry,
+        connect,
         vector,
         model,
         allow_unverified_lineage=allow_unverified_lineage,
@@ -180,7 +180,7 @@ def _calibration_facts(calibration: Calibration, out: Path) -> Any:
 def apply(
     output: Output,
     *,
-    registry: Registry,
+    connect: Connect,
     vector: str,
     model: Path,
     adapter: Path | None,
@@ -199,7 +199,7 @@ def apply(
     named = BaseModelRef(id=checked_line(str(model), "--model"), revision="main")
     pulled, verdict, coefficients = _checked(
         output,
-        registry,
+        connect,
         vector,
         model=model,
         calibration=calibration,
@@ -238,7 +238,7 @@ def apply(
 def merge(
     output: Output,
     *,
-    registry: Registry,
+    connect: Connect,
     vector: str,
     model: Path,
     adapter: Path | None,
@@ -255,7 +255,7 @@ def merge(
     refuse_existing(out)
     pulled, verdict, coefficients = _checked(
         output,
-        registry,
+        connect,
         vector,
         model=model,
         calibration=calibration,
@@ -284,7 +284,7 @@ def merge(
 
 def _checked(
     output: Output,
-    registry: Registry,
+    connect: Connect,
     vector: str,
     *,
     model: Path,
@@ -296,7 +296,7 @@ def _checked(
     read = None if calibration is None else read_calibration(calibration)
     pulled, verdict = open_vector(
         output,
-        registry,
+        connect,
         vector,
         model,
         allow_unverified_lineage=allow_unverified_lineage,

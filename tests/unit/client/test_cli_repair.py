@@ -62,6 +62,26 @@ def test_task_without_labels_is_refused_before_the_model_is_loaded(capsys, place
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(("inspect", "./vector"), id="inspect"),
+        pytest.param(APPLY, id="apply"),
+        pytest.param(EVALUATE, id="evaluate"),
+    ],
+)
+def test_directory_needs_no_setting_of_the_registry(
+    capsys, place, monkeypatch, command
+):
+    monkeypatch.setenv("SAFEGENE_URL", "foo")
+
+    assert main([*command]) == 0
+    capsys.readouterr()
+    code, error = failure(capsys, "inspect", "acme/guard")
+    assert code == 2
+    assert error["detail"].startswith("SAFEGENE_URL: expected an address")
+
+
+@pytest.mark.parametrize(
     ("command", "written"),
     [
         pytest.param(APPLY, "adapter", id="apply"),
