@@ -130,6 +130,11 @@ class _Sizes:
             names.get("kv_heads"), default=self._default_kv_heads(heads)
         )
         default_size = self._family.get("head_size_default")
+        own_size = self._config.get(names.get("head_size", ""))
+        if own_size is None and default_size is None and values["hidden"] < heads:
+            self._refuse(
+                names["hidden"], f"at least {heads} for as many heads", values["hidden"]
+            )
         values["head_size"] = self._integer(
             names.get("head_size"), default=default_size or values["hidden"] // heads
         )

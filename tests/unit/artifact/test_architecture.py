@@ -122,6 +122,25 @@ def test_a_senseless_field_is_named(change, field):
     assert field in str(caught.value)
 
 
+@pytest.mark.parametrize("model_type", ["gpt_neox", "llama"])
+def test_heads_that_would_have_no_size_are_refused_by_field(model_type):
+    config = {**SMALL, "model_type": model_type, "hidden_size": 4}
+
+    with pytest.raises(UnsupportedFamilyError) as caught:
+        architecture_from_config({**config, "num_attention_heads": 8})
+
+    assert "hidden_size: expected at least 8 for as many heads, got 4" in str(
+        caught.value
+    )
+    assert caught.value.context["field"] == "hidden_size"
+
+
+def test_heads_may_have_a_size_of_their_own():
+    config = {**SMALL, "model_type": "llama", "hidden_size": 4, "head_dim": 2}
+
+    assert architecture_from_config({**config, "num_attention_heads": 8}).head_size == 2
+
+
 def test_a_module_is_found_by_its_path():
     architecture = architecture_from_config({**SMALL, "model_type": "llama"})
 
