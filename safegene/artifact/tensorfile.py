@@ -23,6 +23,7 @@ ITEM_BYTES = {
     "I8": 1,
     "F8_E5M2": 1,
     "F8_E4M3": 1,
+    "F8_E8M0": 1,
     "I16": 2,
     "U16": 2,
     "F16": 2,
@@ -40,6 +41,7 @@ LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 MAX_DIMENSIONS = 8
 _METADATA = "__metadata__"
+_UNNAMED = "safetensors file: "
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,11 @@ def read_header(
         max_header: largest header accepted, in bytes; never more is allocated.
 
     Raises:
-        TensorFileError: anything about the file is wrong, whatever its bytes.
+        TensorFileError: anything about the file is wrong, whatever its bytes; the
+            message names a path by its last two parts, since servers pass it on.
     """
     if isinstance(source, Path):
-        with source.open("rb") as stream:
-            return read_header(stream, max_header=max_header)
+        return _read_named(source, max_header)
     if isinstance(source, bytes):
         return read_header(io.BytesIO(source), max_header=max_header)
     size = _size_of(source) if file_size is None else file_size
@@ -106,6 +108,19 @@ def read_header(
     tensors.sort(key=lambda tensor: (tensor.start, tensor.end))
     _check_tiling(tensors, data_start, size)
     return TensorHeader(tuple(tensors), metadata, data_start, size)
+
+
+def _read_named(path: Path, max_header: int) -> TensorHeader:
+    try:
+        with path.open("rb") as stream:
+            return read_header(stream, max_header=max_header)
+    except TensorFileError as error:
+        reason = error.detail.removeprefix(_UNNAMED)
+        message = (
+            f"{Path(*path.parts[-2:])}: not a sound safetensors file: {reason}; fetch"
+            " or save the file again"
+        )
+        raise TensorFileError(message) from None
 
 
 def _size_of(stream: BinaryIO) -> int:
@@ -198,5 +213,5 @@ def _check_tiling(tensors: list[TensorEntry], data_start: int, file_size: int) -
 
 
 def _refuse(reason: str) -> NoReturn:
-    message = f"safetensors file: {reason}"
+    message = f"{_UNNAMED}{reason}"
     raise TensorFileError(message)

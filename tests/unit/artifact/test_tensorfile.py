@@ -44,6 +44,21 @@ def test_a_path_and_a_stream_give_the_same(tmp_path):
     assert read_header(path) == read_header(VALID) == read_header(io.BytesIO(VALID))
 
 
+def test_a_wrong_file_is_named_with_what_to_do(tmp_path):
+    path = tmp_path / "bad" / "model.safetensors"
+    path.parent.mkdir()
+    path.write_bytes(struct.pack("<Q", 2**62) + b"{}")
+
+    with pytest.raises(TensorFileError) as caught:
+        read_header(path)
+
+    assert caught.value.detail == (
+        "bad/model.safetensors: not a sound safetensors file: header of"
+        " 4611686018427387904 bytes is larger than the limit of 16777216; fetch or save"
+        " the file again"
+    )
+
+
 @given(st.binary(max_size=400))
 def test_arbitrary_bytes_raise_nothing_else(data):
     with contextlib.suppress(TensorFileError):
