@@ -85,11 +85,16 @@ def check_content(manifest: Manifest, tensors: Path, config: Path) -> None:
 
 def _check_file(path: Path, entry: FileEntry, *, full: bool) -> None:
     if not path.is_file():
-        message = f"{path.parent}: {entry.path} is missing"
+        message = (
+            f"{path.parent}: {entry.path} is missing; fetch the whole version again"
+        )
         raise ArtifactError(message)
     size = path.stat().st_size
     if size != entry.size:
-        message = f"{path.name}: expected {entry.size} bytes, got {size}"
+        message = (
+            f"{path.name}: expected {entry.size} bytes, got {size}; the file was cut or"
+            " added to, fetch it again"
+        )
         raise SizeMismatchError(message, expected=entry.size, actual=size)
     if not full:
         return

@@ -122,5 +122,8 @@ class VerifyingWriter:
             )
 
     def _refuse_size(self, actual: str) -> None:
-        message = f"{self._name}: expected {self._size} bytes, got {actual}"
+        message = (
+            f"{self._name}: expected {self._size} bytes, got {actual}; some were lost"
+            " or added on the way, transfer them again"
+        )
         raise SizeMismatchError(message, expected=self._size, actual=self.written)

@@ -72,7 +72,10 @@ def verify_segments(path: Path, segments: Sequence[Segment]) -> None:
     expected = sum(segment.size for segment in segments)
     actual = path.stat().st_size
     if actual != expected:
-        message = f"{path.name}: expected {expected} bytes, got {actual}"
+        message = (
+            f"{path.name}: expected {expected} bytes, got {actual}; the file was cut or"
+            " added to, fetch it again"
+        )
         raise SizeMismatchError(message, expected=expected, actual=actual)
     with path.open("rb") as stream:
         for segment in segments:

@@ -53,7 +53,8 @@ def validate_tensor_file(manifest: Manifest, header: TensorHeader) -> None:
         elif entry.shape != shape:
             message = (
                 f"{TENSORS_NAME}: {name}: the module {module} needs shape {shape},"
-                f" the file has {entry.shape}"
+                f" the file has {entry.shape}; make the vector again with `safegene"
+                " extract`"
             )
             raise ShapeMismatchError(
                 message, module=module, expected=shape, actual=entry.shape

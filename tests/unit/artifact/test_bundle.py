@@ -60,7 +60,8 @@ def test_a_whole_version_verifies(vector_directory):
 def test_a_missing_file_is_named(vector_directory, name):
     (vector_directory / name).unlink()
 
-    with pytest.raises(ArtifactError, match=name):
+    told = rf"{name}.*; (fetch the whole version again|make one with `safegene)"
+    with pytest.raises(ArtifactError, match=told):
         verify_directory(vector_directory)
 
 
@@ -71,7 +72,7 @@ def test_a_flipped_bit_is_found(vector_directory, name):
     data[-5] ^= 1
     path.write_bytes(data)
 
-    with pytest.raises(DigestMismatchError, match=r"got sha256:"):
+    with pytest.raises(DigestMismatchError, match=r"got sha256:.*; .*fetch them again"):
         verify_directory(vector_directory)
 
 
@@ -82,7 +83,7 @@ def test_a_flipped_bit_in_a_layer_names_the_layer(vector_directory):
     data[segment.offset] ^= 1
     path.write_bytes(data)
 
-    with pytest.raises(DigestMismatchError, match="layer 3 "):
+    with pytest.raises(DigestMismatchError, match=r"layer 3 .*; .*fetch them again"):
         verify_directory(vector_directory)
 
 
@@ -91,7 +92,7 @@ def test_a_truncated_file_is_found(vector_directory, full):
     path = vector_directory / TENSORS_NAME
     path.write_bytes(path.read_bytes()[:-7])
 
-    with pytest.raises(SizeMismatchError):
+    with pytest.raises(SizeMismatchError, match=r"bytes, got \d+; .*fetch it again"):
         verify_directory(vector_directory, full=full)
 
 
@@ -118,6 +119,7 @@ def test_a_factor_of_another_shape_is_refused(vector_directory):
         verify_directory(vector_directory)
     assert caught.value.module == "model.layers.0.self_attn.o_proj"
     assert (caught.value.expected, caught.value.actual) == ((8, 32), (16, 16))
+    assert "make the vector again with `safegene extract`" in caught.value.detail
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_too_many_bytes_are_refused_before_they_are_written():
     sink = io.BytesIO()
     writer = VerifyingWriter(sink, digest=digest_bytes(b""), size=2, name="f")
 
-    with pytest.raises(SizeMismatchError):
+    with pytest.raises(SizeMismatchError, match=r"got at least 3; .*transfer them"):
         writer.write(b"abc")
 
     assert sink.getvalue() == b""
@@ -90,3 +90,4 @@ def test_too_few_bytes_are_refused_at_the_end():
         writer.finish()
 
     assert (caught.value.expected, caught.value.actual) == (2, 1)
+    assert "transfer them again" in caught.value.detail

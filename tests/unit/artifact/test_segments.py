@@ -54,7 +54,7 @@ def test_a_file_of_another_size_is_refused(vector_directory):
     segments = segment_file(path)
     path.write_bytes(path.read_bytes() + b"x")
 
-    with pytest.raises(SizeMismatchError):
+    with pytest.raises(SizeMismatchError, match=r"bytes, got \d+; .*fetch it again"):
         verify_segments(path, segments)
 
 
