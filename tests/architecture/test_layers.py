@@ -1,8 +1,10 @@
 """Who may import whom, by the contracts of pyproject.toml and by what really loads."""
 
+import pkgutil
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -77,7 +79,7 @@ def test_the_import_contracts_hold(copied_packages):
     ended = check_contracts(copied_packages)
 
     assert ended.returncode == 0, ended.stdout
-    assert "3 kept, 0 broken" in ended.stdout
+    assert "4 kept, 0 broken" in ended.stdout
 
 
 @pytest.mark.parametrize(
@@ -101,6 +103,18 @@ def test_the_import_contracts_hold(copied_packages):
             "The registry and the artifact format never reach torch",
             id="registry-reaches-torch-lazily",
         ),
+        pytest.param(
+            "safegene_registry/catalog.py",
+            "def later():\n    from safegene import files",
+            "The registry reaches only the artifact format and the errors",
+            id="registry-reaches-files-lazily",
+        ),
+        pytest.param(
+            "safegene/artifact/digest.py",
+            "import safegene.evaluation.rows",
+            "The registry reaches only the artifact format and the errors",
+            id="registry-reaches-evaluation-through-the-format",
+        ),
     ],
 )
 def test_a_forbidden_import_breaks_its_contract(copied_packages, module, line, broken):
@@ -111,6 +125,24 @@ def test_a_forbidden_import_breaks_its_contract(copied_packages, module, line, b
 
     assert ended.returncode == 1
     assert f"{broken} BROKEN" in ended.stdout
+
+
+def test_the_registry_is_kept_from_every_other_part_of_the_core():
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = pyproject["tool"]["importlinter"]["contracts"]
+    forbidden = {
+        module
+        for contract in contracts
+        if contract["type"] == "forbidden"
+        and "safegene_registry" in contract["source_modules"]
+        for module in contract["forbidden_modules"]
+    }
+    parts = {
+        f"safegene.{module.name}"
+        for module in pkgutil.iter_modules([str(package_directory("safegene"))])
+    }
+
+    assert parts - forbidden == {"safegene.artifact", "safegene.errors"}
 
 
 def test_importing_core_and_client_loads_neither_torch_nor_the_server():
