@@ -22,6 +22,15 @@ def rows_of(name):
     return [json.loads(line) for line in lines]
 
 
+def source(name):
+    """A module of hand-written texts."""
+    path = DATA / "sources" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"{name}_source", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def words(text):
     return re.findall(r"[a-z0-9']+", text.lower())
 
@@ -52,14 +61,82 @@ def test_no_prompt_stands_twice():
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_ids_are_unique_and_templates_stay_in_one_split(name):
+def test_ids_are_unique(name):
     rows = rows_of(name)
-    splits = {}
-    for row in rows:
-        splits.setdefault(row["template"], set()).add(row["split"])
 
     assert len({row["id"] for row in rows}) == len(rows)
-    assert {t for t, found in splits.items() if len(found) > 1} == set()
+
+
+def plain(text):
+    """A text as the comparisons see it: neither case nor punctuation matters."""
+    return " ".join(words(text))
+
+
+def flat(by_kind):
+    return [text for texts in by_kind.values() for text in texts]
+
+
+def parts_by_split():
+    """What rows are made of, by split, as texts: an id can be apart and lie."""
+    harmful, lookalike, ordinary, tickets = map(
+        source, ("harmful", "lookalike", "ordinary", "tickets")
+    )
+    verbs = {split: [act[0] for act in acts] for split, acts in ordinary.ACTS.items()}
+    objects = {
+        s: [o for act in acts for o in act[2]] for s, acts in ordinary.ACTS.items()
+    }
+    return {
+        "frames": source("frames").FRAMES,
+        "harmful acts": {split: flat(acts) for split, acts in harmful.ACTS.items()},
+        "harmful lines": {
+            s: [x[1] for x in lines] for s, lines in harmful.LINES.items()
+        },
+        "lookalike acts": first_texts(lookalike.pairs("act")),
+        "lookalike lines": first_texts(lookalike.pairs("line")),
+        "verbs": verbs,
+        "objects": objects,
+        "ticket templates": {s: flat(found) for s, found in tickets.TEMPLATES.items()},
+        "products": tickets.PRODUCTS,
+    }
+
+
+def first_texts(by_split):
+    return {split: [pair[0] for pair in pairs] for split, pairs in by_split.items()}
+
+
+@pytest.mark.parametrize("name", sorted(parts_by_split()))
+def test_splits_share_no_text_that_rows_are_made_of(name):
+    by_split = parts_by_split()[name]
+    texts = {split: set(map(plain, found)) for split, found in by_split.items()}
+
+    assert len(texts) == 3
+    assert all(texts.values())
+    for first, second in combinations(texts.values(), 2):
+        assert first & second == set()
+
+
+def test_every_framed_prompt_stands_in_a_frame_of_its_split_only():
+    patterns = [
+        (split, re.compile(re.escape(frame).replace(re.escape("{act}"), "(.+)")))
+        for split, frames in source("frames").FRAMES.items()
+        for frame in frames
+    ]
+    rows = [r for name in ("harmful", "lookalike") for r in rows_of(name)]
+    framed = [row for row in rows if "-frame-" in row["template"]]
+
+    assert len(framed) > 500
+    for row in framed:
+        found = {s for s, pattern in patterns if pattern.fullmatch(row["prompt"])}
+        assert found == {row["split"]}, row
+
+
+def test_no_prompt_stands_in_two_splits():
+    splits = {}
+    for name in SETS:
+        for row in rows_of(name):
+            splits.setdefault(plain(row["prompt"]), set()).add(row["split"])
+
+    assert {text for text, found in splits.items() if len(found) > 1} == set()
 
 
 @pytest.mark.parametrize("name", ["harmful", "lookalike"])
@@ -131,18 +208,3 @@ def test_the_files_are_what_the_generator_writes(tmp_path):
     for name in SETS:
         written = (tmp_path / f"{name}.jsonl").read_bytes()
         assert written == (DATA / f"{name}.jsonl").read_bytes()
-
-
-def test_the_splits_of_a_set_share_no_act():
-    spec = importlib.util.spec_from_file_location(
-        "harmful_source", DATA / "sources" / "harmful.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    acts = {
-        split: {act for members in kinds.values() for act in members}
-        for split, kinds in module.ACTS.items()
-    }
-
-    for first, second in combinations(acts.values(), 2):
-        assert first & second == set()
