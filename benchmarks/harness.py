@@ -204,9 +204,11 @@ def _peak() -> int:
     raise OSError(message)
 
 
-def commit() -> str:
+def commit(checkout: Path = ROOT) -> str:
     """The checkout's commit, marked when files differ from it; else `unknown`."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty"]
+    # No tag is a candidate: it would take the place of the commit, and tags move.
+    options = ["--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    command = ["git", "-C", str(checkout), "describe", *options]
     try:
         ended = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
