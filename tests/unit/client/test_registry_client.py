@@ -4,6 +4,7 @@ How it gets on with a real registry is in tests/e2e.
 """
 
 import pytest
+from safegene_client.publishing import _file_body
 from support.models import tiny_model
 from support.scripted_server import Reply, json_reply
 from support.static_registry import StaticRegistry
@@ -240,23 +241,14 @@ def test_damaged_directory_is_not_even_announced(connect, tmp_path):
     assert server.requests == []
 
 
-def test_file_that_goes_away_while_publishing_is_named(connect, tmp_path):
-    manifest = write_version(tmp_path / "version")
+def test_file_that_goes_away_while_publishing_is_named(tmp_path):
+    entry = write_version(tmp_path / "version").file("README.md")
     card = tmp_path / "version" / "README.md"
-    upload = {"id": "u1", "digest": str(manifest.digest), "state": "open"}
-    entry = manifest.file("README.md")
-    blob = {"digest": entry.digest, "size_bytes": entry.size, "state": "missing"}
-
-    def respond(got):
-        if got.method == "DELETE":
-            return Reply(204)
-        card.unlink(missing_ok=True)
-        return json_reply(upload | {"blobs": [blob | {"url": "/v1/blob"}]}, 201)
-
-    registry, _ = connect(respond)
+    body = _file_body(card, entry, 0, entry.size, None)
+    card.unlink()
 
     with pytest.raises(LocalStorageError) as caught:
-        registry.publish(tmp_path / "version")
+        list(body.chunks())
 
     assert caught.value.detail == (
         f"{card}: No such file or directory; nothing was published; make the file"
