@@ -1,4 +1,4 @@
-"""Writes the golden vector of format 1; run it only when a new format is released.
+"""Writes the golden files of format 1; run it only when a new format is released.
 
 Files that stand under `tests/golden/v1` are never rewritten: every later release must
 read them and find the pinned digest.
@@ -11,9 +11,11 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "unit" / "artifact"))
 
 from conftest import CONFIG, write_version  # noqa: E402
+from test_golden import CALIBRATION, CALIBRATION_PATH  # noqa: E402
 
 from safegene.artifact.architecture import architecture_from_config  # noqa: E402
 
 if __name__ == "__main__":
     (HERE / "v1").mkdir()
     write_version(HERE / "v1" / "refusal", architecture_from_config(CONFIG))
+    CALIBRATION_PATH.write_bytes(CALIBRATION.to_bytes())
