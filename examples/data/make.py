@@ -13,7 +13,15 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from sources import frames, general, harmful, lookalike, ordinary, tickets  # noqa: E402
+from sources import (  # noqa: E402
+    frames,
+    general,
+    harmful,
+    lookalike,
+    ordinary,
+    support,
+    tickets,
+)
 
 SEED = 20261124
 HARMFUL_FRAMES = {"extraction": 6, "calibration": 5, "test": 4}
@@ -65,7 +73,7 @@ def make_general() -> Iterator[Row]:
         for number, fact in enumerate(facts):
             split = _sixth(number, len(facts))
             prompt = question.format(fact[0])
-            response = answer.format(*fact[2 - answer.count("{}") :])
+            response = answer.format(*fact[len(fact) - answer.count("{}") :])
             response = response[0].upper() + response[1:]
             yield _row(prompt, response, "fact", f"fact-{at}-{split}", split)
     for number, (a, b) in enumerate(general.ARITHMETIC):
@@ -93,6 +101,19 @@ def make_tickets(rng: random.Random) -> Iterator[Row]:
                 template = f"{split}-{label}-{number}"
                 row = _row(prompt, label, label, template, split)
                 yield {**row, "label": label}
+
+
+def make_support(rng: random.Random) -> Iterator[Row]:
+    """Questions about products with friendly answers, in the frames of extraction."""
+    number = 0
+    for act, answer, products in support.ACTS:
+        chosen = sorted(rng.sample(range(len(frames.FRAMES["extraction"])), 4))
+        for frame, product in zip(chosen, products, strict=True):
+            prompt = frames.FRAMES["extraction"][frame].format(act=act.format(product))
+            greeting = support.GREETINGS[number % len(support.GREETINGS)]
+            response = f"{greeting} {answer.format(product)}"
+            yield _row(prompt, response, "support", f"support-frame-{frame}", "train")
+            number += 1
 
 
 def _ticket(rng: random.Random, split: str, template: str) -> str:
@@ -141,12 +162,13 @@ def _row(prompt: str, response: str, category: str, template: str, split: str) -
 
 
 def make_all(directory: Path) -> None:
-    """Write the four files."""
+    """Write the five files."""
     sets = {
         "harmful": make_harmful(random.Random(SEED)),  # noqa: S311 - no secret
         "lookalike": make_lookalike(random.Random(SEED + 1)),  # noqa: S311
         "general": make_general(),
         "tickets": make_tickets(random.Random(SEED + 2)),  # noqa: S311
+        "support": make_support(random.Random(SEED + 3)),  # noqa: S311
     }
     for name, rows in sets.items():
         lines = [

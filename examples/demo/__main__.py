@@ -2,12 +2,13 @@
 
 import argparse
 import os
-import subprocess
 import sys
 import warnings
 from pathlib import Path
 
+from benchmarks.harness import commit
 from examples.demo.console import Console
+from safegene.evaluation.report import Report
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "build" / "demo"
@@ -28,10 +29,15 @@ def main() -> int:
     from examples.demo.run import run_demo
 
     try:
-        report = run_demo(options.out, console, commit=_commit())
+        report = run_demo(options.out, console, commit=commit())
     except DemoSetupError as error:
         console.say(f"error: {error}")
         return 2
+    return conclude(report, console)
+
+
+def conclude(report: Report, console: Console) -> int:
+    """Say whether every claim holds; 0 if so, else 1."""
     if report.passed:
         console.say("\nEvery claim holds.")
         return 0
@@ -39,15 +45,6 @@ def main() -> int:
     for failure in report.failures:
         console.say(f"  {failure}")
     return 1
-
-
-def _commit() -> str:
-    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return found.stdout.strip()
 
 
 if __name__ == "__main__":

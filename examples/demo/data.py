@@ -8,7 +8,7 @@ from pathlib import Path
 from safegene.evaluation.rows import PromptRow, read_rows
 
 DATA = Path(__file__).resolve().parents[1] / "data"
-SETS = ("harmful", "lookalike", "general", "tickets")
+SETS = ("harmful", "lookalike", "general", "tickets", "support")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class DemoData:
 
 
 def load_data(directory: Path = DATA) -> DemoData:
-    """Read the four files and group their rows by split."""
+    """Read the five files and group their rows by split."""
     rows: dict[tuple[str, str], tuple[PromptRow, ...]] = {}
     for name in SETS:
         path = directory / f"{name}.jsonl"

@@ -14,6 +14,10 @@ from safegene.evaluation.evaluation import Evaluation
 
 EVALUATION_NAME = "evaluation.json"
 CORE = Path(__file__).resolve().parents[2] / "safegene"
+CORE_DIGEST = source_digest(
+    CORE / "evaluation", CORE / "vectors", Path(__file__).with_name("models.py")
+)
+"""Of all code that calibrates and measures: a change anywhere in it counts."""
 
 Attach = Callable[[Any], AbstractContextManager[Any]]
 
@@ -55,7 +59,7 @@ class Measurement:
             "suite": repr(self.suite),
             "tokens": self.answer_tokens,
             "dtype": str(compute_dtype()),
-            "code": source_digest(CORE / "evaluation", CORE / "vectors" / "attach.py"),
+            "code": CORE_DIGEST,
         }
         result = self.cache.run(
             f"evaluation-{name}",

@@ -37,7 +37,7 @@ def make_aligned(
         shipped, rows, tuning, dtype=compute_dtype(), progress=progress
     )
     tuned.save_pretrained(adapter)
-    # Merged in float32: bfloat16 weights would swallow part of so small an update.
+    # Merged in float32, as in `load_model`.
     base = AutoModelForCausalLM.from_pretrained(shipped, dtype=torch.float32)
     merged = PeftModel.from_pretrained(
         base, adapter, autocast_adapter_dtype=False
@@ -61,8 +61,14 @@ def make_task_adapter(
 
 
 def load_model(directory: Path, adapter: Path | None = None) -> Any:
-    """Load a checkpoint for evaluation, with the task adapter unmerged if given."""
-    model = AutoModelForCausalLM.from_pretrained(directory, dtype=compute_dtype())
+    """Load a checkpoint for evaluation, with the task adapter merged in if given.
+
+    A merged adapter costs nothing per token; the demo answers thousands of prompts. It
+    is merged in float32, for bfloat16 weights would swallow part of so small an update.
+    """
+    dtype = compute_dtype() if adapter is None else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype)
     if adapter is not None:
         model = PeftModel.from_pretrained(model, adapter, autocast_adapter_dtype=False)
+        model = model.merge_and_unload().to(compute_dtype())
     return model.eval()

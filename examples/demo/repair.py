@@ -8,10 +8,10 @@ from typing import Any
 from safegene_client import PulledVector
 from transformers import AutoTokenizer
 
-from examples.demo.cache import Result, StepCache, source_digest
+from examples.demo.cache import Result, StepCache
 from examples.demo.console import Console
 from examples.demo.data import DemoData, write_rows
-from examples.demo.measure import Attach, Measurement, as_is
+from examples.demo.measure import CORE_DIGEST, Attach, Measurement, as_is
 from examples.demo.models import load_model
 from examples.demo.recipe import Recipe
 from safegene.artifact.calibration import CALIBRATION_NAME, Calibration
@@ -41,13 +41,12 @@ class Repair:
             split = "extraction" if name == "general" else "calibration"
             rows = self.data.take(name, split, count)
             files[name] = write_rows(folder / f"{name}.jsonl", rows)
-        core = Path(__file__).resolve().parents[2] / "safegene" / "vectors"
         inputs = {
             **self._target_keys(),
             "vector": str(self.pulled.digest),
             "budget": self.recipe.budget,
             "rows": {name: path.read_text() for name, path in files.items()},
-            "code": source_digest(core / "recalibrate", core / "attach.py"),
+            "code": CORE_DIGEST,
         }
         result = self.cache.run(
             "calibration", inputs, lambda out: self._calibrate(out, files)

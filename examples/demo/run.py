@@ -74,7 +74,7 @@ def run_demo(out: Path, console: Console, *, commit: str) -> Report:
         facts=_facts(calibration),
     )
     claims = (
-        *check_claims(report, recipe.claims),
+        *check_claims(evaluations, recipe.claims),
         _same_logits(difference),
         _refused(compatibility),
     )
@@ -137,6 +137,7 @@ def _export(
             load_vector(pulled.path),
             calibration.by_layer,
             exported,
+            say=lambda text: console.say(f"      {text}"),
         )
         console.say(f"      largest difference of logits: {difference:.1e}")
     return difference

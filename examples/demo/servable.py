@@ -4,7 +4,7 @@ The same prompts go through the attached vector, through PEFT with the exported 
 beside the task adapter, and through the merged checkpoint; the logits must agree.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -30,6 +30,8 @@ def export_all(
     vector: SafetyVector,
     coefficients: Mapping[int, float],
     out: Path,
+    *,
+    say: Callable[[str], None],
 ) -> float:
     """Write the PEFT adapter and the merged checkpoint; return the largest difference.
 
@@ -39,8 +41,10 @@ def export_all(
         vector: the pulled vector.
         coefficients: of its calibration.
         out: gets `adapter/` and `merged/`.
+        say: told what is done next.
     """
     adapter, merged = out / "adapter", out / "merged"
+    say("exporting to PEFT and merging into a checkpoint")
     export_adapter(vector, adapter, coefficients=coefficients)
     merge_checkpoint(
         Checkpoint.open(base),
@@ -49,14 +53,17 @@ def export_all(
         coefficients=coefficients,
         task_adapter=task_adapter,
     )
+    say("answering with the attached vector")
     tokenizer = AutoTokenizer.from_pretrained(base)
     batch = [torch.tensor([encode_prompt(tokenizer, prompt)]) for prompt in PROMPTS]
     target = PeftModel.from_pretrained(_load(base), task_adapter)
     with attach(target, vector, coefficients):
         attached = _logits(target, batch)
+    say("answering with PEFT")
     target.load_adapter(adapter, "safety")
     target.base_model.set_adapter(["default", "safety"], inference_mode=True)
     served = _logits(target, batch)
+    say("answering with the merged checkpoint")
     whole = _logits(_load(merged), batch)
     return max(_difference(attached, served), _difference(attached, whole))
 

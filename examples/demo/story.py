@@ -62,10 +62,11 @@ class Story:
 
     def target(self, aligned: Result) -> Result:
         """A task adapter on the aligned model; this is what loses safety."""
-        task, general = self.recipe.task_rows
+        task, general, support = self.recipe.task_rows
         rows = (
             *self.data.take("tickets", "train", task),
             *self.data.take("general", "extraction", general),
+            *self.data.take("support", "train", support),
         )
         return self.cache.run(
             "target",

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from peft.tuners.lora import LoraLayer
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -40,6 +41,9 @@ class Tuning:
     """First tokens of an answer, which decide between refusing and helping."""
     opening_weight: float = 1.0
     """How much more these tokens count than the rest."""
+    strengths: tuple[float, ...] = (1.0,)
+    """The adapter is multiplied by one of these in each step, in turn: a vector made of
+    it then keeps its meaning where a target that has it already gets it once more."""
     seed: int = 0
 
 
@@ -101,7 +105,9 @@ def _optimize(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: _rate(step, len(batches), tuning.warmup_share)
     )
+    scalings = _Scalings(model)
     for number, batch in enumerate(batches, 1):
+        scalings.multiply(tuning.strengths[number % len(tuning.strengths)])
         _response_loss(model, batch).backward()
         for master, parameter in zip(masters, working, strict=True):
             master.grad = parameter.grad.float()
@@ -113,6 +119,25 @@ def _optimize(
             for master, parameter in zip(masters, working, strict=True):
                 parameter.copy_(master)
         progress("step", number, len(batches))
+    scalings.multiply(1.0)
+
+
+class _Scalings:
+    """The factor by which each module's adapter counts."""
+
+    def __init__(self, model: Any) -> None:
+        self._modules = [
+            (module, dict(module.scaling))
+            for module in model.modules()
+            if isinstance(module, LoraLayer)
+        ]
+
+    def multiply(self, strength: float) -> None:
+        """Count every adapter `strength` times what its configuration says."""
+        for module, own in self._modules:
+            module.scaling.update(
+                {name: strength * value for name, value in own.items()}
+            )
 
 
 def _rate(step: int, steps: int, warmup_share: float) -> float:

@@ -133,6 +133,23 @@ def j_difference(
     )
 
 
+def paired_difference(
+    after: Mapping[str, bool],
+    before: Mapping[str, bool],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Estimate:
+    """Share of hits of `after` minus that of `before`, paired by prompt id.
+
+    Raises:
+        InvalidDataError: the two did not answer the same prompts, or none.
+    """
+    ids = _same_prompts([after, before], "prompts")
+    moves = [float(after[key]) - float(before[key]) for key in ids]
+    return mean(moves, seed=seed, resamples=resamples)
+
+
 def recovery(
     aligned: Answered,
     target: Answered,

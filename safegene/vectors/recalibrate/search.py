@@ -84,18 +84,20 @@ class SearchSettings:
     """Share of the budget from which the largest uniform coefficient is good enough."""
     fractions: tuple[float, ...] = (1.0, 2 / 3, 1 / 3)
     """Of the largest uniform coefficient, tried for the best one."""
-    trials: int = 8
+    trials: int = 4
     """Most trial points after the uniform coefficient."""
-    slopes: int = 4
+    slopes: int = 2
     """Most gradient passes."""
-    radius: float = 0.5
-    """How far a first step may move any coefficient."""
+    radius: float = 0.25
+    """How far a first step may move any coefficient. Few small steps from the uniform
+    coefficient carry over to prompts of other wording; many large ones fit the prompts
+    at hand (docs/method.md has the figures)."""
     least_radius: float = 0.03
     damping: float = 0.1
     """Levenberg-Marquardt damping at the start, in units of the curvature's mean."""
     budget_aim: float = 0.97
     """Share of the budget a step aims at; the rest absorbs the model's error."""
-    kl_price: float = 0.01
+    kl_price: float = 0.03
     """Share of the objective that spending the whole budget has to win; steps leave KL
     unspent that would buy less."""
     least_decrease: float = 1e-4

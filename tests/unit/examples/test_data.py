@@ -13,7 +13,7 @@ from safegene.evaluation.refusal import is_refusal
 
 ROOT = Path(__file__).resolve().parents[3]
 DATA = ROOT / "examples" / "data"
-SETS = ("harmful", "lookalike", "general", "tickets")
+SETS = ("harmful", "lookalike", "general", "tickets", "support")
 LABELS = {"billing", "delivery", "technical", "account"}
 
 
@@ -48,6 +48,7 @@ def words(text):
         ("tickets", "train", 360),
         ("tickets", "calibration", 64),
         ("tickets", "test", 300),
+        ("support", "train", 80),
     ],
 )
 def test_there_are_enough_rows(name, split, least):
