@@ -97,6 +97,7 @@ class PulledVector:
         seed: int = 0,
         allow_unverified_lineage: bool = False,
         allow_negative: bool = False,
+        lookalike_weight: float = 1.0,
         progress: StageProgress | None = None,
     ) -> Calibration:
         """Find the coefficients for one loaded model.
@@ -112,6 +113,8 @@ class PulledVector:
             seed: of everything that is drawn.
             allow_unverified_lineage: go on although lineage is unknown or differs.
             allow_negative: let coefficients fall below 0.
+            lookalike_weight: how much refusing a look-alike prompt counts beside not
+                refusing a harmful one; above 1 where over-refusal costs more.
             progress: called with stage, done and total.
 
         Raises:
@@ -123,6 +126,7 @@ class PulledVector:
         with torch_needed():
             from safegene.vectors.recalibrate import (
                 CalibrationData,
+                Objective,
                 recalibrate_coefficients,
             )
 
@@ -141,6 +145,7 @@ class PulledVector:
                 seed=seed,
                 progress=progress,
                 allow_negative=allow_negative,
+                objective=Objective(lookalike_weight=lookalike_weight),
             )
 
     def apply(

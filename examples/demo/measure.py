@@ -13,6 +13,8 @@ from safegene.evaluation.evaluate import EvaluationSuite, evaluate_model
 from safegene.evaluation.evaluation import Evaluation
 
 EVALUATION_NAME = "evaluation.json"
+BATCH_SIZE = 32
+"""A sixth faster than the default on two cores, for twice the memory."""
 CORE = Path(__file__).resolve().parents[2] / "safegene"
 CORE_DIGEST = source_digest(
     CORE / "evaluation", CORE / "vectors", Path(__file__).with_name("models.py")
@@ -58,6 +60,7 @@ class Measurement:
             **inputs,
             "suite": repr(self.suite),
             "tokens": self.answer_tokens,
+            "batch": BATCH_SIZE,
             "dtype": str(compute_dtype()),
             "code": CORE_DIGEST,
         }
@@ -83,6 +86,7 @@ class Measurement:
                 tokenizer,
                 self.suite,
                 max_new_tokens=self.answer_tokens,
+                batch_size=BATCH_SIZE,
                 margins=False,
                 progress=lambda what, done, total: self.console.progress(
                     f"{name}: {what}", done, total

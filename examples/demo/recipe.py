@@ -43,13 +43,15 @@ class Recipe:
     )
     align_rows: tuple[int, int, int] = (320, 417, 100)
     """Harmful, look-alike and general pairs the aligned model is tuned on."""
-    task: Tuning = field(default_factory=lambda: Tuning(learning_rate=1.2e-3))
-    task_rows: tuple[int, int, int] = (480, 40, 80)
+    task: Tuning = field(default_factory=lambda: Tuning(learning_rate=1e-3))
+    task_rows: tuple[int, int, int] = (480, 40, 60)
     """Tickets, general and support rows the target is tuned on; with tickets alone it
     would answer everything with a label."""
     rank: int = 8
-    budget: float = 0.05
+    budget: float = 0.03
     """KL the repair may cost, nats per token of the target's own behavior."""
+    lookalike_weight: float = 2.0
+    """How much over-refusal counts in recalibration beside harmful compliance."""
     calibration_rows: tuple[int, int, int, int] = (120, 96, 64, 32)
     """Harmful, look-alike, task and general rows for recalibration."""
     test_rows: tuple[int, int, int] = (160, 140, 300)

@@ -45,6 +45,7 @@ class Repair:
             **self._target_keys(),
             "vector": str(self.pulled.digest),
             "budget": self.recipe.budget,
+            "lookalike_weight": self.recipe.lookalike_weight,
             "rows": {name: path.read_text() for name, path in files.items()},
             "code": CORE_DIGEST,
         }
@@ -64,6 +65,7 @@ class Repair:
             task=files["tickets"],
             general=files["general"],
             budget=self.recipe.budget,
+            lookalike_weight=self.recipe.lookalike_weight,
             progress=self.console.progress,
         )
         (out / CALIBRATION_NAME).write_bytes(calibration.to_bytes())

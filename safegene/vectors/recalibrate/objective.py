@@ -55,7 +55,7 @@ class Losses:
 
 @dataclass(frozen=True)
 class Objective:
-    """The figure that recalibration lowers, as three numbers and three weights."""
+    """The figure that recalibration lowers, as three numbers and two weights."""
 
     threshold: float = 0.0
     """Margin, in nats, from which an opening counts as a refusal; 0 is even odds."""
@@ -63,12 +63,18 @@ class Objective:
     """Nats of margin that turn the odds by e; smaller is nearer to greedy answers."""
     focus: float = 0.5
     """0 … 1: how little prompts far on the wrong side count."""
+    lookalike_weight: float = 1.0
+    """Weight of look-alike prompts beside harmful ones (1)."""
     ordinary_weight: float = 0.25
-    """Weight of ordinary prompts beside look-alike ones (1) and harmful ones (1)."""
+    """Weight of ordinary prompts beside harmful ones (1)."""
 
     def weight(self, group: Group) -> float:
         """Weight of a group's mean loss."""
-        return self.ordinary_weight if group is Group.ORDINARY else 1.0
+        weights = {
+            Group.LOOKALIKE: self.lookalike_weight,
+            Group.ORDINARY: self.ordinary_weight,
+        }
+        return weights.get(group, 1.0)
 
     def losses(self, margin_N: Tensor, group: Group) -> Losses:
         """Loss of every prompt of a group, and its derivatives by the margin."""

@@ -75,7 +75,7 @@ class Effort:
 
     harmful: int = 96
     """Most harmful prompts scored in a pass."""
-    lookalike: int = 64
+    lookalike: int = 96
     ordinary: int = 16
     """Most task and ordinary prompts scored."""
     behavior: int = 64
