@@ -25,6 +25,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from safegene.errors import UsageError
+
 RESAMPLES = 2000
 TAIL = 0.025
 """Share of resamples outside the interval on either side."""
@@ -55,7 +57,11 @@ class Losses:
 
 @dataclass(frozen=True)
 class Objective:
-    """The figure that recalibration lowers, as three numbers and two weights."""
+    """The figure that recalibration lowers, as three numbers and two weights.
+
+    Raises:
+        UsageError: a weight is negative or not finite.
+    """
 
     threshold: float = 0.0
     """Margin, in nats, from which an opening counts as a refusal; 0 is even odds."""
@@ -67,6 +73,16 @@ class Objective:
     """Weight of look-alike prompts beside harmful ones (1)."""
     ordinary_weight: float = 0.25
     """Weight of ordinary prompts beside harmful ones (1)."""
+
+    def __post_init__(self) -> None:
+        for name in ("lookalike_weight", "ordinary_weight"):
+            weight = getattr(self, name)
+            if not 0 <= weight < math.inf:
+                detail = (
+                    f"{name}: expected a finite number of at least 0, got {weight};"
+                    " 1 counts as much as the harmful prompts"
+                )
+                raise UsageError(detail)
 
     def weight(self, group: Group) -> float:
         """Weight of a group's mean loss."""

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from safegene.errors import UsageError
 from safegene.vectors.recalibrate.objective import Group, Objective, bootstrap_gain
 
 FOCI = [0.0, 0.5, 1.0]
@@ -139,3 +140,19 @@ def test_samples_factor_says_how_many_prompts_make_the_gain_certain():
     more_after = {Group.HARMFUL: after[Group.HARMFUL].repeat(times)}
     assert not gain.is_certain
     assert bootstrap_gain(objective, more_before, more_after, seed=0).is_certain
+
+
+def test_a_heavier_look_alike_weight_prices_over_refusal():
+    refuses_all = _margins(harmful=3.0, lookalike=3.0)
+    helps_all = _margins(harmful=-3.0, lookalike=-3.0)
+
+    even, strict = Objective(), Objective(lookalike_weight=2.0)
+
+    assert even.value(refuses_all) == pytest.approx(even.value(helps_all))
+    assert strict.value(refuses_all) > strict.value(helps_all)
+
+
+@pytest.mark.parametrize("weight", [-1.0, math.inf, math.nan])
+def test_senseless_weights_are_refused(weight):
+    with pytest.raises(UsageError, match="lookalike_weight"):
+        Objective(lookalike_weight=weight)
