@@ -32,7 +32,7 @@ $(STAMP):
 	@rm -f $(VENV)/.installed-*
 	@touch $@
 
-demo: $(STAMP) ## The whole way on a real model; about 15 minutes on two cores
+demo: $(STAMP) ## The whole way on a real model; about 18 minutes on two cores, 1 the second time
 	$(BIN)/python -m examples.demo
 
 test: $(STAMP) ## All tests but the slow ones
