@@ -6,7 +6,6 @@ dependencies of the one that runs this, and the tests run from a copy beside whi
 are no sources. What is about the checkout itself (`tests/packaging`) stays out.
 """
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -24,15 +23,13 @@ PROBE = "import safegene, safegene_client, safegene_registry as r; print(r.__fil
 
 def main() -> int:
     """Build, install, run; return pytest's exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("arguments", nargs="*", help="for pytest; all tests by default")
-    options, rest = parser.parse_known_args()
+    # Handed to pytest in their order: a parser of ours would part options and values.
+    given = sys.argv[1:] or ["-n", os.environ.get("WORKERS", "2")]
     with tempfile.TemporaryDirectory(prefix="safegene-wheel-") as place:
         work = Path(place).resolve()
         python = make_environment(work / "venv", build_wheel(work / "dist"))
         check_isolation(python, work)
         checks = copy_checks(work / "checks")
-        given = [*options.arguments, *rest] or ["-n", os.environ.get("WORKERS", "2")]
         command = [python, "-m", "pytest", "--ignore=tests/packaging", *given]
         return subprocess.run(command, cwd=checks, check=False).returncode
 
