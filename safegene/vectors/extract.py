@@ -69,9 +69,9 @@ def extract_safety_vector(
         RankError: the rank is not positive or above what can be served.
         NonFiniteTensorError: a weight holds NaN or infinity; the message names it.
     """
-    _check_rank(rank)
-    sketch = _check_pair(aligned, degraded)
-    modules = _wanted(aligned, leaf_names, layers)
+    check_rank(rank)
+    sketch = check_pair(aligned, degraded)
+    modules = wanted_modules(aligned, leaf_names, layers)
     factors: dict[str, LowRankFactors] = {}
     losses = _Losses()
     for done, module in enumerate(modules, 1):
@@ -138,7 +138,12 @@ def _share(lost: float, total: float) -> str:
     return decimal_text((lost / total) ** 0.5 if total > 0 else 0.0)
 
 
-def _check_rank(rank: int) -> None:
+def check_rank(rank: int) -> None:
+    """Refuse ranks that no serving stack takes.
+
+    Raises:
+        RankError: the rank is not positive or above what can be served.
+    """
     limit = SERVABLE_RANKS[-1]
     if not 1 <= rank <= limit:
         message = (
@@ -147,8 +152,13 @@ def _check_rank(rank: int) -> None:
         raise RankError(message)
 
 
-def _check_pair(aligned: Checkpoint, degraded: Checkpoint) -> list[float]:
-    """Refuse pairs that are not two states of one model; return the base's sketch."""
+def check_pair(aligned: Checkpoint, degraded: Checkpoint) -> list[float]:
+    """Refuse pairs that are not two states of one model; return the base's sketch.
+
+    Raises:
+        CompatibilityError: the two models differ in structure or are strangers.
+        NonFiniteTensorError: a sampled weight holds NaN or infinity.
+    """
     reasons = tuple(structural_reasons(aligned.architecture, degraded.architecture))
     if reasons:
         message = (
@@ -185,11 +195,16 @@ def _refuse_weight(checkpoint: Checkpoint, path: str) -> NoReturn:
     raise NonFiniteTensorError(message, module=path)
 
 
-def _wanted(
+def wanted_modules(
     aligned: Checkpoint,
     leaf_names: Collection[str] | None,
     layers: Collection[int] | None,
 ) -> list[ModuleShape]:
+    """The linear modules to take, in model order; see `extract_safety_vector`.
+
+    Raises:
+        UsageError: a name or a layer does not exist, or nothing is left to take.
+    """
     every = aligned.architecture.modules
     leaves = {module.path.rpartition(".")[2] for module in every}
     unknown = sorted(set(leaf_names or ()) - leaves)
