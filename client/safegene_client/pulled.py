@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from safegene.artifact.architecture import architecture_from_config
 from safegene.artifact.bundle import verify_directory
-from safegene.artifact.calibration import Calibration, refuse_negative
+from safegene.artifact.calibration import Calibration, Granularity, refuse_negative
 from safegene.artifact.compatibility import Verdict, require
 from safegene.artifact.lineage import load_sketch
 from safegene.artifact.manifest import LINEAGE_NAME, Manifest
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from safegene.vectors.vector import SafetyVector
 
 DEFAULT_BUDGET = 0.02
+DEFAULT_SOLVER = "trust-region"
 
 Rows = str | Path | Iterable[PromptRow]
 """A JSON Lines file of prompts, or its rows."""
@@ -98,6 +99,8 @@ class PulledVector:
         allow_unverified_lineage: bool = False,
         allow_negative: bool = False,
         lookalike_weight: float = 1.0,
+        granularity: Granularity = "layer",
+        solver: str = DEFAULT_SOLVER,
         progress: StageProgress | None = None,
     ) -> Calibration:
         """Find the coefficients for one loaded model.
@@ -115,6 +118,8 @@ class PulledVector:
             allow_negative: let coefficients fall below 0.
             lookalike_weight: how much refusing a look-alike prompt counts beside not
                 refusing a harmful one; above 1 where over-refusal costs more.
+            granularity: "layer", or "module" for one coefficient a module.
+            solver: "trust-region", or "adam" to compare with.
             progress: called with stage, done and total.
 
         Raises:
@@ -145,6 +150,8 @@ class PulledVector:
                 seed=seed,
                 progress=progress,
                 allow_negative=allow_negative,
+                granularity=granularity,
+                solver=solver,
                 objective=Objective(lookalike_weight=lookalike_weight),
             )
 
@@ -178,7 +185,7 @@ class PulledVector:
         with torch_needed():
             from safegene.vectors.attach import attach
 
-            coefficients = None if calibration is None else calibration.by_layer
+            coefficients = None if calibration is None else calibration.values
             return attach(model, self.vector, coefficients)
 
     def require_calibration(
@@ -196,7 +203,7 @@ class PulledVector:
             UsageError: a coefficient is negative.
         """
         if not allow_negative:
-            refuse_negative(calibration.by_layer)
+            refuse_negative(calibration.values)
         if calibration.digest != self.digest:
             message = (
                 f"the calibration is for {calibration.vector} ({calibration.digest}),"

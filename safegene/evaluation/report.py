@@ -89,18 +89,23 @@ class Recalibration(BaseModel):
 
     @classmethod
     def of(cls, calibration: Calibration, *, seconds: float) -> Self:
-        """Take the figures out of a calibration."""
+        """Take the figures out of a calibration.
+
+        Coefficients by module have no chart by layer, and are left out.
+        """
+        by_module = calibration.granularity == "module"
+        by_layer = {} if by_module else dict(sorted(calibration.by_layer.items()))
         return cls(
             seconds=seconds,
             forward_equivalents=calibration.forward_equivalents,
             kl=float(calibration.realised_kl),
             budget=float(calibration.budget),
-            predicted_kl=float(calibration.predicted_kl),
-            coefficients=dict(sorted(calibration.by_layer.items())),
-            uniform_coefficient=float(calibration.uniform_coefficient),
+            predicted_kl=_number(calibration.predicted_kl),
+            coefficients=by_layer,
+            uniform_coefficient=_number(calibration.uniform_coefficient),
             objective_before=float(calibration.objective_before),
             objective_after=float(calibration.objective_after),
-            objective_uniform=float(calibration.objective_uniform),
+            objective_uniform=_number(calibration.objective_uniform),
             warnings=calibration.warnings,
         )
 
@@ -255,3 +260,7 @@ def sets_of(report: Report) -> tuple[str, ...]:
     for outcomes in report.outcomes.values():
         names.update(dict.fromkeys(outcomes))
     return tuple(names)
+
+
+def _number(text: str | None) -> float | None:
+    return None if text is None else float(text)

@@ -5,7 +5,7 @@ taking the vector off gives back the same bits. Shape suffixes: O out features, 
 features, R rank, L layers, N samples of a batch, T tokens.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from safegene.artifact.calibration import Coefficients
 from safegene.errors import NonFiniteTensorError, ShapeMismatchError, UsageError
 from safegene.vectors.factors import LowRankFactors
 from safegene.vectors.targets import base_weight, find_modules
@@ -25,7 +26,7 @@ _TOKEN_AXES = 3
 def attach(
     model: nn.Module,
     vector: SafetyVector,
-    coefficients: Mapping[int, float] | None = None,
+    coefficients: Coefficients | None = None,
 ) -> "Attachment":
     """Attach a vector to a loaded model; all of it or nothing.
 
@@ -33,13 +34,14 @@ def attach(
         model: a transformers or PEFT model in float32, float16 or bfloat16, or a
             quantised one.
         vector: made for the model's architecture; check lineage before.
-        coefficients: one a layer; layers left out get 0. None means 1 everywhere.
+        coefficients: by layer or by module; what is left out gets 0. None means 1
+            everywhere.
 
     Raises:
         CompatibilityError: the model has another structure.
         ShapeMismatchError: a module has another shape.
         NonFiniteTensorError: a factor is, or becomes in the model's dtype, infinite.
-        UsageError: a coefficient is for an untouched layer, or not finite.
+        UsageError: a coefficient is for what the vector does not touch, or not finite.
     """
     return Attachment(model, vector, coefficients)
 
@@ -51,13 +53,14 @@ class Attachment:
         self,
         model: nn.Module,
         vector: SafetyVector,
-        coefficients: Mapping[int, float] | None = None,
+        coefficients: Coefficients | None = None,
     ) -> None:
         self._model = model
         self.enabled = True
         """Whether the vector takes part in the forward pass."""
         self._strength = 1.0
         self._live: Tensor | None = None
+        self._rows: dict[str, int] = {}
         self._handles: list[RemovableHandle] = []
         self.swap(vector, coefficients)
 
@@ -67,9 +70,11 @@ class Attachment:
         return self._vector
 
     @property
-    def coefficients(self) -> dict[int, float]:
-        """One coefficient a touched layer."""
-        return dict(self._coefficients)
+    def coefficients(self) -> dict[int, float] | dict[str, float]:
+        """One coefficient a touched layer, or a module if they were given so."""
+        if self._by_layer is None:
+            return dict(self._coefficients)
+        return dict(self._by_layer)
 
     @property
     def strength(self) -> float:
@@ -86,33 +91,40 @@ class Attachment:
             raise UsageError(message)
         self._strength = float(value)
 
-    def set_coefficients(self, coefficients: Mapping[int, float] | None) -> None:
-        """Replace the coefficients; layers left out get 0, None means 1 everywhere.
+    def set_coefficients(self, coefficients: Coefficients | None) -> None:
+        """Replace the coefficients; what is left out gets 0, None means 1 everywhere.
 
         Raises:
-            UsageError: one is for an untouched layer, or not finite.
+            UsageError: one is for what the vector does not touch, or not finite.
         """
-        self._coefficients = self._vector.coefficients(coefficients)
+        self._take(self._vector, coefficients)
+
+    def _take(self, vector: SafetyVector, given: Coefficients | None) -> None:
+        by_module = vector.by_module(given)
+        self._coefficients = by_module
+        self._by_layer: dict[int, float] | None = None
+        if not given or isinstance(next(iter(given)), int):
+            layers = ((vector.layer_of(path), path) for path in by_module)
+            self._by_layer = {layer: by_module[path] for layer, path in layers}
 
     def swap(
-        self, vector: SafetyVector, coefficients: Mapping[int, float] | None = None
+        self, vector: SafetyVector, coefficients: Coefficients | None = None
     ) -> None:
         """Put another vector in place; on an error the old one stays as it was.
 
         Strength and the on-off switch stay as they are. Raises what `attach` raises.
         """
-        by_layer = vector.coefficients(coefficients)
+        touched = vector.by_module(coefficients)
         modules = find_modules(self._model, vector)
         hooks = {
             path: _UpdateHook(self, path, vector, base_weight(module))
             for path, module in modules.items()
             # What selection left out is stored as zeros for the servable profile.
-            if vector.layer_of(path) in by_layer
+            if path in touched
         }
         self.detach()
         self._vector = vector
-        self._coefficients = by_layer
-        self._rows = {layer: row for row, layer in enumerate(vector.layers)}
+        self._take(vector, coefficients)
         for path, hook in hooks.items():
             self._handles.append(modules[path].register_forward_hook(hook))
 
@@ -130,16 +142,18 @@ class Attachment:
 
         Args:
             live: [L] for all samples, or [L, N] with one column a sample of the batch;
-                rows in the order of `vector.layers`.
+                rows in the order of `vector.layers`, or of `vector.modules` with one a
+                module.
 
         Raises:
             ShapeMismatchError: it has another number of rows or of axes.
         """
-        expected = len(self._rows)
-        if live.dim() not in (1, 2) or live.shape[0] != expected:
+        expected, modules = len(self._vector.layers), self._vector.modules
+        if live.dim() not in (1, 2) or live.shape[0] not in (expected, len(modules)):
             message = (
                 f"live coefficients: expected shape [{expected}] or [{expected}, batch]"
-                f" for the {expected} touched layers, got {list(live.shape)}"
+                f" for the {expected} touched layers, or {len(modules)} rows for its"
+                f" modules, got {list(live.shape)}"
             )
             raise ShapeMismatchError(
                 message,
@@ -147,6 +161,11 @@ class Attachment:
                 expected=(expected,),
                 actual=tuple(live.shape),
             )
+        if live.shape[0] == len(modules):
+            self._rows = {path: row for row, path in enumerate(modules)}
+        else:
+            rows = {layer: row for row, layer in enumerate(self._vector.layers)}
+            self._rows = {path: rows[self._vector.layer_of(path)] for path in modules}
         self._live = live
         try:
             yield
@@ -159,13 +178,13 @@ class Attachment:
     def __exit__(self, *exc_info: object) -> None:
         self.detach()
 
-    def current(self, layer: int) -> Tensor | float:
-        """What a layer's update is multiplied by right now; 0.0 skips it."""
+    def current(self, path: str) -> Tensor | float:
+        """What a module's update is multiplied by right now; 0.0 skips it."""
         if not self.enabled:
             return 0.0
         if self._live is not None:
-            return self._live[self._rows[layer]]
-        return self._coefficients[layer] * self._strength
+            return self._live[self._rows[path]]
+        return self._coefficients[path] * self._strength
 
 
 class _UpdateHook:
@@ -176,11 +195,10 @@ class _UpdateHook:
     ) -> None:
         self._attachment = attachment
         self._path = path
-        self._layer = vector.layer_of(path)
         self._a_IR, self._b_RO = _cast_factors(vector.factors[path], path, weight)
 
     def __call__(self, _: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-        coefficient = self._attachment.current(self._layer)
+        coefficient = self._attachment.current(self._path)
         if isinstance(coefficient, float) and coefficient == 0.0:
             return output
         if self._a_IR.device != output.device:  # the model moved after attaching

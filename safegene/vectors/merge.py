@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from safegene.artifact.calibration import refuse_negative
+from safegene.artifact.calibration import Coefficients, refuse_negative
 from safegene.artifact.compatibility import compare, require
 from safegene.artifact.tensorfile import TensorEntry, read_header
 from safegene.errors import (
@@ -71,7 +71,7 @@ class MergeUndo:
 def merge_into(
     model: nn.Module,
     vector: SafetyVector,
-    coefficients: Mapping[int, float] | None = None,
+    coefficients: Coefficients | None = None,
     *,
     allow_negative: bool = False,
 ) -> MergeUndo:
@@ -80,7 +80,8 @@ def merge_into(
     Args:
         model: float32, float16 or bfloat16; quantised weights are refused.
         vector: made for the model's architecture; check lineage before.
-        coefficients: one a layer, missing ones count 0; None means 1 everywhere.
+        coefficients: by layer or by module, missing ones count 0; None means 1
+            everywhere.
         allow_negative: take coefficients below 0, which remove safety.
 
     Returns:
@@ -90,7 +91,8 @@ def merge_into(
         CompatibilityError: the model has another structure, or quantised weights.
         ShapeMismatchError: a module has another shape.
         NonFiniteTensorError: a merged weight would hold NaN or infinity.
-        UsageError: a coefficient is for an untouched layer, negative or not finite.
+        UsageError: a coefficient is for what the vector does not touch, negative or not
+            finite.
     """
     changes = _vector_changes(vector, coefficients, allow_negative=allow_negative)
     modules = find_modules(model, vector)
@@ -116,7 +118,7 @@ def merge_checkpoint(
     vector: SafetyVector,
     out: Path,
     *,
-    coefficients: Mapping[int, float] | None = None,
+    coefficients: Coefficients | None = None,
     task_adapter: Path | None = None,
     allow_negative: bool = False,
     progress: Progress | None = None,
@@ -130,7 +132,8 @@ def merge_checkpoint(
         source: the target's checkpoint; it is not changed.
         vector: made for its architecture; check lineage before.
         out: must not exist yet or be empty; it appears whole or not at all.
-        coefficients: one a layer, missing ones count 0; None means 1 everywhere.
+        coefficients: by layer or by module, missing ones count 0; None means 1
+            everywhere.
         task_adapter: directory of a plain PEFT LoRA adapter to merge as well.
         allow_negative: take coefficients below 0, which remove safety.
         progress: called with shards done and shards in all.
@@ -164,18 +167,18 @@ def merge_checkpoint(
 
 def _vector_changes(
     vector: SafetyVector,
-    coefficients: Mapping[int, float] | None,
+    coefficients: Coefficients | None,
     *,
     allow_negative: bool,
 ) -> dict[str, LowRankFactors]:
-    by_layer = vector.coefficients(coefficients)
-    if not allow_negative:
-        refuse_negative(by_layer)
-    scaled = {
-        path: (factors, by_layer.get(vector.layer_of(path), 0.0))
-        for path, factors in vector.factors.items()
+    by_module = vector.by_module(coefficients)
+    if coefficients is not None and not allow_negative:
+        refuse_negative(coefficients)
+    return {
+        path: vector.factors[path].scaled(coefficient)
+        for path, coefficient in by_module.items()
+        if coefficient != 0.0
     }
-    return {path: f.scaled(c) for path, (f, c) in scaled.items() if c != 0.0}
 
 
 def _add_in_place(

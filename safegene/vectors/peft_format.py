@@ -17,7 +17,11 @@ from torch import Tensor
 
 from safegene.artifact.architecture import Architecture
 from safegene.artifact.bundle import verify_directory
-from safegene.artifact.calibration import decimal_text, refuse_negative
+from safegene.artifact.calibration import (
+    Coefficients,
+    decimal_text,
+    refuse_negative,
+)
 from safegene.artifact.card import write_card
 from safegene.artifact.digest import digest_file
 from safegene.artifact.lineage import load_sketch, write_sketch
@@ -147,7 +151,7 @@ def export_adapter(
     vector: SafetyVector,
     directory: str | Path,
     *,
-    coefficients: Mapping[int, float] | None = None,
+    coefficients: Coefficients | None = None,
     allow_negative: bool = False,
 ) -> None:
     """Write a plain PEFT adapter with the coefficients folded in.
@@ -155,7 +159,8 @@ def export_adapter(
     Args:
         vector: the vector.
         directory: must not exist yet or be empty; it appears whole or not at all.
-        coefficients: one a layer, missing ones count 0; None means 1 everywhere.
+        coefficients: by layer or by module, missing ones count 0; None means 1
+            everywhere.
         allow_negative: take coefficients below 0, which remove safety.
 
     Raises:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from safegene.artifact.architecture import Architecture
+from safegene.artifact.calibration import Coefficients
 from safegene.artifact.manifest import BaseModelRef, Recipe
 from safegene.artifact.segments import layer_index
 from safegene.errors import ManifestError, ShapeMismatchError, UsageError
@@ -63,6 +64,12 @@ class SafetyVector:
         return tuple(sorted(touched))
 
     @cached_property
+    def modules(self) -> tuple[str, ...]:
+        """Paths of the modules the vector changes, in model order."""
+        kept = set(self.layers)
+        return tuple(path for path in self.factors if self.layer_of(path) in kept)
+
+    @cached_property
     def rank(self) -> int:
         """Largest rank of its factors."""
         return max(factors.rank for factors in self.factors.values())
@@ -116,11 +123,48 @@ class SafetyVector:
                 raise UsageError(message)
         return {layer: float(given.get(layer, 0.0)) for layer in self.layers}
 
-    def scaled(self, given: Mapping[int, float] | None) -> "SafetyVector":
-        """The vector with coefficients folded into B; see `coefficients`."""
-        by_layer = self.coefficients(given)
+    def by_module(self, given: Coefficients | None) -> dict[str, float]:
+        """One coefficient for every touched module.
+
+        Args:
+            given: by layer or by module; what is left out gets 0. None means 1
+                everywhere.
+
+        Raises:
+            UsageError: one is for what the vector does not touch, or not finite.
+        """
+        by_path: dict[str, float] = {}
+        by_number: dict[int, float] = {}
+        for unit, coefficient in ({} if given is None else given).items():
+            if isinstance(unit, int):
+                by_number[unit] = coefficient
+                continue
+            if unit not in self.modules:
+                message = (
+                    f"a coefficient is for module {unit}, which the vector does not"
+                    " touch; was it made for another one?"
+                )
+                raise UsageError(message)
+            if not math.isfinite(coefficient):
+                message = f"{unit}: expected a finite coefficient, got {coefficient}"
+                raise UsageError(message)
+            by_path[unit] = float(coefficient)
+        if by_path and by_number:
+            message = (
+                "expected coefficients by layer or by module, got both:"
+                f" {next(iter(by_number))} and {next(iter(by_path))}"
+            )
+            raise UsageError(message)
+        if by_path:
+            return {path: by_path.get(path, 0.0) for path in self.modules}
+        by_layer = self.coefficients(None if given is None else by_number)
+        return {path: by_layer[self.layer_of(path)] for path in self.modules}
+
+    def scaled(self, given: Coefficients | None) -> "SafetyVector":
+        """The vector with coefficients folded into B; see `by_module`."""
+        by_module = self.by_module(given)
         factors = {
-            path: part.scaled(by_layer.get(self.layer_of(path), 0.0))
+            path: part.scaled(by_module.get(path, 0.0))
             for path, part in self.factors.items()
         }
         return replace(self, factors=factors, identity=None, digest=None)

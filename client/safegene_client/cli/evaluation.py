@@ -156,9 +156,9 @@ def _measured(
     measured = {TARGET: measure(TARGET)}
     pulled, calibration = repair
     if pulled is not None:
-        by_layer = None if calibration is None else calibration.by_layer
+        coefficients = None if calibration is None else calibration.values
         # Checked before the model was loaded.
-        with attach(target.model, pulled.vector, by_layer):
+        with attach(target.model, pulled.vector, coefficients):
             measured[REPAIRED] = measure(REPAIRED)
     return measured
 

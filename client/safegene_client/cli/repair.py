@@ -1,13 +1,13 @@
 """Commands that repair a target: recalibrate, apply, merge."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from safegene.artifact.calibration import Calibration
+from safegene.artifact.calibration import Calibration, Coefficients, Granularity
 from safegene.artifact.compatibility import Verdict
 from safegene.artifact.manifest import BaseModelRef, checked_line
 from safegene.evaluation.rows import read_rows
@@ -28,7 +28,7 @@ from safegene_client.cli.options import (
 )
 from safegene_client.cli.output import Output, facts
 from safegene_client.extras import torch_needed
-from safegene_client.pulled import DEFAULT_BUDGET, PulledVector
+from safegene_client.pulled import DEFAULT_BUDGET, DEFAULT_SOLVER, PulledVector
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -38,6 +38,7 @@ MODEL = click.option(
 ADAPTER = click.option(
     "--adapter", type=FOLDER, help="The target's task adapter (PEFT), if it has one."
 )
+SOLVERS = (DEFAULT_SOLVER, "adam")
 CALIBRATION = click.option(
     "--calibration", type=FILE, help="Coefficients; 1 in every layer without."
 )
@@ -64,6 +65,27 @@ CALIBRATION = click.option(
     show_default=True,
     help="Most KL from the target's own behavior, nats per token.",
 )
+@click.option(
+    "--lookalike-weight",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="What refusing a look-alike prompt counts beside not refusing a harmful one.",
+)
+@click.option(
+    "--granularity",
+    type=click.Choice(["layer", "module"]),
+    default="layer",
+    show_default=True,
+    help="What gets a coefficient of its own.",
+)
+@click.option(
+    "--solver",
+    type=click.Choice(SOLVERS),
+    default=DEFAULT_SOLVER,
+    show_default=True,
+    help="How to look; adam is there to compare with.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", required=True, type=FILE, help="Where calibration.json goes.")
 @click.option("--device", default="auto", show_default=True)
@@ -83,13 +105,16 @@ def recalibrate(
     task: Path,
     general: Path | None,
     budget: float,
+    lookalike_weight: float,
+    granularity: Granularity,
+    solver: str,
     seed: int,
     out: Path,
     device: str,
     allow_unverified_lineage: bool,
     allow_negative: bool,
 ) -> None:
-    """Find the coefficient of every layer for one target.
+    """Find the coefficient of every layer, or module, for one target.
 
     The files are JSON Lines: "prompt" and, optionally, "response".
     """
@@ -121,6 +146,9 @@ def recalibrate(
                 seed=seed,
                 allow_unverified_lineage=allow_unverified_lineage,
                 allow_negative=allow_negative,
+                lookalike_weight=lookalike_weight,
+                granularity=granularity,
+                solver=solver,
                 progress=advance,
             )
     write_whole(out, calibration.to_bytes())
@@ -133,27 +161,28 @@ def recalibrate(
 
 
 def _calibration_facts(calibration: Calibration, out: Path) -> Any:
-    values = sorted(calibration.by_layer.values())
+    values = sorted(calibration.values.values())
     gain = calibration.gain
+    objective = f"{calibration.objective_before} before,"
+    if calibration.objective_uniform is not None:
+        objective += (
+            f" {calibration.objective_uniform} uniform"
+            f" ({calibration.uniform_coefficient}),"
+        )
     return facts(
         [
             ("vector", calibration.vector),
             (
                 "coefficients",
-                f"{values[0]:.3g} to {values[-1]:.3g} in {len(values)} layers",
+                f"{values[0]:.3g} to {values[-1]:.3g} in {len(values)}"
+                f" {calibration.granularity or 'layer'}s",
             ),
             (
                 "KL",
                 f"{calibration.realised_kl} of {calibration.budget} nats per token",
             ),
             ("gain", f"{gain.value} [{gain.low}, {gain.high}]"),
-            (
-                "objective",
-                f"{calibration.objective_before} before,"
-                f" {calibration.objective_uniform} uniform"
-                f" ({calibration.uniform_coefficient}),"
-                f" {calibration.objective_after} after",
-            ),
+            ("objective", f"{objective} {calibration.objective_after} after"),
             ("cost", f"{calibration.forward_equivalents} forward passes"),
             ("written to", str(out)),
         ]
@@ -291,7 +320,7 @@ def _checked(
     calibration: Path | None,
     allow_unverified_lineage: bool,
     allow_negative: bool,
-) -> tuple[PulledVector, Verdict, Mapping[int, float] | None]:
+) -> tuple[PulledVector, Verdict, Coefficients | None]:
     """The vector, proof that it fits, and the coefficients made for both."""
     read = None if calibration is None else read_calibration(calibration)
     pulled, verdict = open_vector(
@@ -304,13 +333,13 @@ def _checked(
     if read is None:
         return pulled, verdict, None
     pulled.require_calibration(read, model, allow_negative=allow_negative)
-    return pulled, verdict, read.by_layer
+    return pulled, verdict, read.values
 
 
 def _applied(
     pulled: PulledVector,
     verdict: Verdict,
-    coefficients: Mapping[int, float] | None,
+    coefficients: Coefficients | None,
     out: Path,
 ) -> dict[str, Any]:
     return {
@@ -319,6 +348,6 @@ def _applied(
         "verdict": verdict.model_dump(mode="json", exclude_none=True),
         "coefficients": None
         if coefficients is None
-        else {str(layer): value for layer, value in coefficients.items()},
+        else {str(unit): value for unit, value in coefficients.items()},
         "path": str(out),
     }

@@ -2,19 +2,25 @@
 
 `run` is the whole way; `samples` prepares the data, `openings` and `objective` define
 what is lowered, `kl` what must not move, `gradients` and `forward` get both from the
-model, `solver` and `search` decide, `report` writes the calibration. The method is
-explained in docs/method.md.
+model as `target`, `solvers` decide (`search` with `solver`, or `adam`), `report` writes
+the calibration. The method is explained in docs/method.md.
 """
 
+from safegene.vectors.recalibrate.adam import AdamSettings
 from safegene.vectors.recalibrate.objective import Objective
 from safegene.vectors.recalibrate.run import recalibrate_coefficients
 from safegene.vectors.recalibrate.samples import CalibrationData, Effort
 from safegene.vectors.recalibrate.search import SearchSettings
+from safegene.vectors.recalibrate.solvers import Solver
+from safegene.vectors.recalibrate.target import Measured
 
 __all__ = [
+    "AdamSettings",
     "CalibrationData",
     "Effort",
+    "Measured",
     "Objective",
     "SearchSettings",
+    "Solver",
     "recalibrate_coefficients",
 ]

@@ -12,12 +12,13 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from safegene.artifact.calibration import Coefficients
 from safegene.evaluation.batches import text_config
 from safegene.vectors.attach import Attachment
 
@@ -58,7 +59,7 @@ class Runner:
     Args:
         model: the target.
         attachment: the vector on it.
-        layers: layer of each coefficient.
+        units: the layer, or the module, of each coefficient, in the vector's order.
         batch_size: rows run together.
     """
 
@@ -66,13 +67,13 @@ class Runner:
         self,
         model: Any,
         attachment: Attachment,
-        layers: Sequence[int],
+        units: Sequence[int] | Sequence[str],
         *,
         batch_size: int,
     ) -> None:
         self._model = model
         self._attachment = attachment
-        self._layers = tuple(layers)
+        self._units = tuple(units)
         self._batch_size = batch_size
         self.work = 0
         """Sequences run so far: a forward counts 1, a backward 2. The shared beginning
@@ -81,7 +82,7 @@ class Runner:
     @property
     def size(self) -> int:
         """Number of coefficients."""
-        return len(self._layers)
+        return len(self._units)
 
     def run(
         self, rows: Sequence[TokenRow], point_S: Tensor
@@ -92,7 +93,8 @@ class Runner:
         user of the calibration gets. K is the largest `keep` of the batch.
         """
         values = point_S.tolist()
-        self._attachment.set_coefficients(dict(zip(self._layers, values, strict=True)))
+        by_unit = dict(zip(self._units, values, strict=True))
+        self._attachment.set_coefficients(cast("Coefficients", by_unit))
         with torch.no_grad():
             prefix = self._prefix(rows)
         for indices in self._batches(rows):

@@ -74,7 +74,8 @@ class Behavior:
 
         Args:
             seed: of the sampled labels.
-            draws: labels sampled for each token; each costs one backward pass.
+            draws: labels sampled for each token; each costs one backward pass. With 0
+                nothing is differentiated, and F is 0.
             progress: called with rows done and all rows.
 
         Returns:
@@ -91,6 +92,10 @@ class Behavior:
         for indices, logits_NKV in self._runner.run(self._token_rows, zero_S):
             self._remember(indices, torch.log_softmax(logits_NKV.float(), dim=-1))
         done = 0
+        if draws == 0:
+            if progress is not None:
+                progress(len(self._rows), len(self._rows))
+            return fisher_SS
         for batch in self._runner.run_live(self._token_rows, zero_S):
             log_p_NKV = torch.log_softmax(batch.logits_NKV.float(), dim=-1)
             fisher_SS += self._batch_fisher(batch, log_p_NKV, generator, draws)
@@ -111,11 +116,31 @@ class Behavior:
 
     def gradient(self, point_S: Tensor) -> Tensor:
         """Gradient of the real KL by the coefficients, [S], float64."""
+        return self.kl_and_gradient(point_S, range(len(self._rows)))[1]
+
+    def kl_and_gradient(
+        self, point_S: Tensor, picks: Sequence[int]
+    ) -> tuple[float, Tensor]:
+        """The KL over some rows, and its gradient by the coefficients, [S], float64.
+
+        Args:
+            point_S: the coefficients.
+            picks: places of the rows; they stand for all, so their weights are made
+                to sum to 1 again.
+        """
+        kl = 0.0
         gradient_S = torch.zeros(self._runner.size, dtype=torch.float64)
-        for batch in self._runner.run_live(self._token_rows, point_S):
-            kl_N = self._row_kls(batch.indices, batch.logits_NKV)
+        token_rows = [self._token_rows[pick] for pick in picks]
+        for batch in self._runner.run_live(token_rows, point_S):
+            indices = [picks[index] for index in batch.indices]
+            kl_N = self._row_kls(indices, batch.logits_NKV)
+            kl += float(kl_N.detach().sum())
             gradient_S += self._runner.per_row_gradients(batch, kl_N).sum(dim=1)
-        return gradient_S
+        if len(picks) == len(self._rows):
+            return kl, gradient_S
+        rows = [self._rows[pick] for pick in picks]
+        whole = sum(row.weight * len(row.response) for row in rows)
+        return kl / whole, gradient_S / whole
 
     def _row_kls(self, indices: Sequence[int], logits_NKV: Tensor) -> Tensor:
         """Each row's part of the KL, [N], differentiable."""

@@ -1,22 +1,26 @@
 """Writes down what recalibration found, and says how far it can be trusted."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import safegene
-from safegene.artifact.calibration import Calibration, Interval, decimal_text
+from safegene.artifact.calibration import (
+    Calibration,
+    Granularity,
+    Interval,
+    ObjectiveEntry,
+    decimal_text,
+)
 from safegene.artifact.digest import digest_chunks
-from safegene.vectors.recalibrate.objective import Gain
+from safegene.vectors.recalibrate.objective import Gain, Objective
 from safegene.vectors.recalibrate.samples import (
     ADVISED_HARMFUL,
     LEAST_HARMFUL,
     CalibrationData,
 )
-from safegene.vectors.recalibrate.search import Point
+from safegene.vectors.recalibrate.solvers import Found
 from safegene.vectors.vector import SafetyVector
 
-SOLVER = "boxed-natural-gradient-1"
 UNPUBLISHED = "unpublished"
 """Stands for the name of a vector that was never saved."""
 
@@ -25,11 +29,14 @@ UNPUBLISHED = "unpublished"
 class Findings:
     """The measured points and what was paid for them."""
 
-    before: Point
-    uniform: Point
-    after: Point
+    found: Found
+    units: tuple[int, ...] | tuple[str, ...]
+    """Layer or module of each coefficient."""
+    granularity: Granularity
+    objective: Objective
     gain: Gain
     budget: float
+    solver: str
     forward_equivalents: int
 
 
@@ -41,26 +48,34 @@ def write_calibration(
     target_fingerprint: str,
 ) -> Calibration:
     """Put the findings into the calibration's format."""
-    after, uniform = findings.after, findings.uniform
+    before, after = findings.found.before, findings.found.after
+    uniform = findings.found.uniform
     gain = findings.gain
+    values = after.coefficients_S.tolist()
     return Calibration(
+        format=2,
         vector=vector.identity or UNPUBLISHED,
         digest=vector.digest or _content_digest(vector),
         target_fingerprint=target_fingerprint,
-        coefficients=_by_layer(vector.layers, after),
+        granularity=findings.granularity,
+        coefficients={
+            str(unit): _text(value)
+            for unit, value in zip(findings.units, values, strict=True)
+        },
         budget=_text(findings.budget),
-        predicted_kl=_text(after.predicted_kl),
+        predicted_kl=None if after.predicted_kl is None else _text(after.predicted_kl),
         realised_kl=_text(after.kl),
-        objective_before=_text(findings.before.score.total),
+        objective=_objective(findings.objective),
+        objective_before=_text(before.score.total),
         objective_after=_text(after.score.total),
-        objective_uniform=_text(uniform.score.total),
-        uniform_coefficient=_text(float(uniform.coefficients_S[0])),
+        objective_uniform=uniform and _text(uniform.score.total),
+        uniform_coefficient=uniform and _text(float(uniform.coefficients_S[0])),
         gain=Interval(
             value=_text(gain.value), low=_text(gain.low), high=_text(gain.high)
         ),
         samples={name: len(rows) for name, rows in data.sets().items()},
         data=data.entries(),
-        solver=SOLVER,
+        solver=findings.solver,
         forward_equivalents=findings.forward_equivalents,
         warnings=tuple(_warnings(data, findings)),
         tool=f"safegene {safegene.__version__}",
@@ -81,7 +96,7 @@ def _warnings(data: CalibrationData, findings: Findings) -> list[str]:
             f" {LEAST_HARMFUL - len(data.lookalike)} more are needed to tell whether"
             " harmless prompts are refused"
         )
-    if not findings.after.coefficients_S.any():
+    if not findings.found.after.coefficients_S.any():
         found.append(
             "no coefficient within the budget lowers the objective, so all are 0;"
             " raise the budget or use another vector"
@@ -103,11 +118,13 @@ def _uncertain(gain: Gain, count: int) -> str:
     )
 
 
-def _by_layer(layers: Sequence[int], point: Point) -> dict[str, str]:
-    values = point.coefficients_S.tolist()
-    return {
-        str(layer): _text(value) for layer, value in zip(layers, values, strict=True)
-    }
+def _objective(objective: Objective) -> ObjectiveEntry:
+    return ObjectiveEntry(
+        **{
+            name: _text(getattr(objective, name))
+            for name in ObjectiveEntry.model_fields
+        }
+    )
 
 
 def _text(value: float) -> str:

@@ -1,104 +1,37 @@
 """Recalibration from end to end.
 
-Reads the target's behavior, measures it without the vector, finds the best uniform
-coefficient within the budget, walks on from there, and writes down what was measured.
-Shapes: S coefficients.
+Reads the target's behavior, measures it without the vector, lets a solver look for the
+best coefficients within the budget, and writes down what was measured.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from safegene.artifact.architecture import architecture_from_config
-from safegene.artifact.calibration import Calibration
+from safegene.artifact.calibration import Calibration, Granularity
 from safegene.artifact.compatibility import compare, require
 from safegene.errors import UsageError
 from safegene.vectors.attach import attach
+from safegene.vectors.recalibrate.adam import AdamSettings
 from safegene.vectors.recalibrate.forward import Runner, steady
-from safegene.vectors.recalibrate.kl import Behavior
-from safegene.vectors.recalibrate.objective import Group, Objective, bootstrap_gain
+from safegene.vectors.recalibrate.objective import Objective, bootstrap_gain
 from safegene.vectors.recalibrate.report import Findings, write_calibration
 from safegene.vectors.recalibrate.samples import (
     CalibrationData,
     Effort,
-    Samples,
     check_data,
     draw_samples,
 )
-from safegene.vectors.recalibrate.search import (
-    Point,
-    Score,
-    SearchSettings,
-    Slope,
-    best_uniform,
-    improve,
-)
-from safegene.vectors.recalibrate.solver import Box, ridged
+from safegene.vectors.recalibrate.search import SearchSettings
+from safegene.vectors.recalibrate.solvers import Plan, Progress, Solver, solve
+from safegene.vectors.recalibrate.target import Target, Watch
 from safegene.vectors.targets import plain_config
 from safegene.vectors.vector import SafetyVector
-
-HIGHEST = 2.0
-LOWEST_NEGATIVE = -1.0
-"""The lowest coefficient where negative ones are allowed."""
 
 DEFAULT_OBJECTIVE = Objective()
 DEFAULT_EFFORT = Effort()
 DEFAULT_SEARCH = SearchSettings()
-
-Progress = Callable[[str, int, int], None]
-"""Called with the stage, what is done of it and what there is to do."""
-
-
-class Target:
-    """The search's problem, on a real model."""
-
-    def __init__(self, runner: Runner, samples: Samples, objective: Objective) -> None:
-        self._runner = runner
-        self._samples = samples
-        self._objective = objective
-        self._behavior = Behavior(runner, samples.behavior)
-        self.fisher = torch.zeros(0)
-        """F at coefficients 0, [S, S], ridge added; empty until `record`."""
-
-    def record(
-        self, *, seed: int, draws: int, progress: Callable[[int, int], None]
-    ) -> None:
-        """Remember the target's own behavior; first of all calls."""
-        fisher_SS = self._behavior.record(seed=seed, draws=draws, progress=progress)
-        self.fisher = ridged(fisher_SS)
-
-    def kl(self, point_S: Tensor) -> float:
-        """The real KL."""
-        return self._behavior.kl(point_S)
-
-    def score(self, point_S: Tensor) -> Score:
-        """The real objective, on all scored prompts and on those held back."""
-        margins = self._samples.scored.margins(self._runner, point_S)
-        held_back: Mapping[Group, Tensor] = {
-            group: margins[group][list(places)]
-            for group, places in self._samples.check.items()
-        }
-        return Score(
-            total=self._objective.value(margins),
-            check=self._objective.value(held_back),
-            margins=margins,
-        )
-
-    def slope(self, point_S: Tensor) -> Slope:
-        """Derivatives of the objective over the prompts for fitting, and of the KL."""
-        gradient_S, curvature_SS = self._samples.fit.derivatives(
-            self._runner, self._objective, point_S
-        )
-        # Exactly 0 without the vector, and not worth a pass to see it.
-        kl_gradient_S = (
-            self._behavior.gradient(point_S)
-            if point_S.any()
-            else torch.zeros_like(gradient_S)
-        )
-        return Slope(gradient_S, curvature_SS, kl_gradient_S)
+DEFAULT_ADAM = AdamSettings()
 
 
 def recalibrate_coefficients(
@@ -111,11 +44,15 @@ def recalibrate_coefficients(
     seed: int = 0,
     progress: Progress | None = None,
     allow_negative: bool = False,
+    granularity: Granularity = "layer",
+    solver: Solver | str = Solver.TRUST_REGION,
     objective: Objective = DEFAULT_OBJECTIVE,
     effort: Effort = DEFAULT_EFFORT,
     search: SearchSettings = DEFAULT_SEARCH,
+    adam: AdamSettings = DEFAULT_ADAM,
+    watch: Watch | None = None,
 ) -> Calibration:
-    """Find one coefficient per layer for one target.
+    """Find one coefficient per layer, or per module, for one target.
 
     Lowers the discrimination objective as far as a KL of `budget` to the target's own
     behavior allows, starting from the best coefficient that is the same in all layers
@@ -129,52 +66,65 @@ def recalibrate_coefficients(
         vector: what is to be applied.
         data: prompts to learn from.
         budget: the most KL, in nats per token.
-        seed: of subsampling, sampled labels and the bootstrap.
+        seed: of subsampling, sampled labels, minibatches and the bootstrap.
         progress: called with "reference", "before", "uniform" or "steps", and how much
             of that stage is done.
         allow_negative: let coefficients fall to -1; a negated layer removes safety.
+        granularity: "layer", or "module" for a coefficient of every module's own,
+            which takes more prompts to find.
+        solver: "trust-region", or "adam" to compare with; both keep the budget, only
+            the first is never worse than the best uniform coefficient.
         objective: what is lowered.
         effort: how much data each pass reads.
-        search: how hard to look.
+        search: how hard the trust-region solver looks.
+        adam: how Adam goes.
+        watch: called with every point that was measured, in order.
 
     Returns:
         The coefficients with what they cost and gained, all of it measured.
 
     Raises:
         InvalidDataError: too few prompts of a kind.
-        UsageError: the budget is not a positive number.
+        UsageError: the budget is not a positive number, or there is no such solver or
+            granularity.
         CompatibilityError: the vector does not fit the model.
         ShapeMismatchError: a module has another shape.
         NonFiniteTensorError: the target's own logits hold NaN.
     """
     _check_budget(budget)
     check_data(data)
+    plan = Plan(
+        solver=Solver.parse(solver),
+        budget=budget,
+        allow_negative=allow_negative,
+        seed=seed,
+        search=search,
+        adam=adam,
+    )
+    units = _units(vector, granularity)
     config = plain_config(model)
     require(compare(vector.architecture, config), allow_unverified_lineage=True)
     report = progress or _silent
     with steady(model):
         samples = draw_samples(model, tokenizer, data, effort, seed=seed)
         with attach(model, vector, {}) as attachment:
-            size = effort.batch_size
-            runner = Runner(model, attachment, vector.layers, batch_size=size)
-            target = Target(runner, samples, objective)
-            reference = _stage(report, "reference")
-            target.record(seed=seed, draws=effort.fisher_draws, progress=reference)
-            before, uniform, after = _search(
-                target,
-                vector.layers,
-                budget=budget,
-                lowest=LOWEST_NEGATIVE if allow_negative else 0.0,
-                settings=search,
-                report=report,
+            runner = Runner(model, attachment, units, batch_size=effort.batch_size)
+            target = Target(runner, samples, objective, watch=watch)
+            target.record(
+                seed=seed,
+                draws=effort.fisher_draws if plan.solver.needs_fisher else 0,
+                progress=lambda done, total: report("reference", done, total),
             )
-    margins = before.score.margins, after.score.margins
+            found = solve(target, len(units), plan, report)
+    margins = found.before.score.margins, found.after.score.margins
     findings = Findings(
-        before=before,
-        uniform=uniform,
-        after=after,
+        found=found,
+        units=units,
+        granularity=granularity,
+        objective=objective,
         gain=bootstrap_gain(objective, *margins, seed=seed),
         budget=budget,
+        solver=plan.solver.recorded,
         forward_equivalents=runner.work + samples.generated,
     )
     fingerprint = architecture_from_config(config).fingerprint
@@ -192,42 +142,14 @@ def _check_budget(budget: float) -> None:
         raise UsageError(detail)
 
 
-def _search(
-    target: Target,
-    layers: Sequence[int],
-    *,
-    budget: float,
-    lowest: float,
-    settings: SearchSettings,
-    report: Progress,
-) -> tuple[Point, Point, Point]:
-    """Measure without the vector, at the best uniform coefficient, and at the end."""
-    zero_S = torch.zeros(len(layers), dtype=torch.float64)
-    report("before", 0, 1)
-    before = Point(zero_S, 0.0, target.score(zero_S), 0.0)
-    report("before", 1, 1)
-    uniform = best_uniform(
-        target,
-        before,
-        budget=budget,
-        highest=HIGHEST,
-        settings=settings,
-        report=_stage(report, "uniform"),
-    )
-    box = Box(torch.full_like(zero_S, lowest), torch.full_like(zero_S, HIGHEST))
-    after = improve(
-        target,
-        uniform,
-        budget=budget,
-        box=box,
-        settings=settings,
-        report=_stage(report, "steps"),
-    )
-    return before, uniform, after
-
-
-def _stage(report: Progress, name: str) -> Callable[[int, int], None]:
-    return lambda done, total: report(name, done, total)
+def _units(vector: SafetyVector, granularity: str) -> tuple[int, ...] | tuple[str, ...]:
+    """What gets a coefficient of its own."""
+    if granularity == "layer":
+        return vector.layers
+    if granularity == "module":
+        return vector.modules
+    detail = f"granularity: expected layer or module, got {granularity!r}"
+    raise UsageError(detail)
 
 
 def _silent(stage: str, done: int, total: int) -> None:

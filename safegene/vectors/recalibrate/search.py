@@ -43,7 +43,8 @@ class Point:
     coefficients_S: Tensor
     kl: float
     score: Score
-    predicted_kl: float
+    predicted_kl: float | None
+    """By the Fisher matrix; None where there is none."""
 
 
 @dataclass(frozen=True)

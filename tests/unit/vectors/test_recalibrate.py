@@ -24,9 +24,9 @@ from safegene.vectors.attach import attach
 from safegene.vectors.recalibrate import CalibrationData, recalibrate_coefficients
 from safegene.vectors.recalibrate.forward import Runner, steady
 from safegene.vectors.recalibrate.objective import Objective
-from safegene.vectors.recalibrate.run import Target
 from safegene.vectors.recalibrate.samples import Effort, draw_samples
 from safegene.vectors.recalibrate.search import SearchSettings
+from safegene.vectors.recalibrate.target import Target
 
 DATA = calibration_data()
 

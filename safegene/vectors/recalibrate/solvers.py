@@ -1,0 +1,138 @@
+"""The ways to look for coefficients, and what they have in common.
+
+All of them start from the target without the vector, stay in one box, and return a
+point that was measured within the budget.
+
+Shapes: S coefficients.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+import torch
+
+from safegene.errors import UsageError
+from safegene.vectors.recalibrate.adam import AdamSettings, descend
+from safegene.vectors.recalibrate.search import (
+    Point,
+    SearchSettings,
+    best_uniform,
+    improve,
+)
+from safegene.vectors.recalibrate.solver import Box
+from safegene.vectors.recalibrate.target import Target
+
+HIGHEST = 2.0
+LOWEST_NEGATIVE = -1.0
+"""The lowest coefficient where negative ones are allowed."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with the stage, what is done of it and what there is to do."""
+
+
+class Solver(StrEnum):
+    """How coefficients are looked for."""
+
+    TRUST_REGION = "trust-region"
+    """Damped Gauss-Newton steps in the metric of the KL; the default."""
+    ADAM = "adam"
+    """Stochastic gradient descent, to compare with."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The solver of a name.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        try:
+            return cls(text)
+        except ValueError:
+            names = ", ".join(cls)
+            detail = f"solver: expected one of {names}, got {text!r}"
+            raise UsageError(detail) from None
+
+    @property
+    def needs_fisher(self) -> bool:
+        """Whether it reads the Fisher matrix at coefficients 0."""
+        return self is Solver.TRUST_REGION
+
+    @property
+    def recorded(self) -> str:
+        """What the calibration says: the name and the edition of what it does."""
+        return f"{self}-1"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which solver, within what."""
+
+    solver: Solver
+    budget: float
+    """The most KL, in nats per token."""
+    allow_negative: bool
+    seed: int
+    search: SearchSettings
+    adam: AdamSettings
+
+
+@dataclass(frozen=True)
+class Found:
+    """The measured points."""
+
+    before: Point
+    """Without the vector."""
+    uniform: Point | None
+    """The best coefficient that is the same everywhere; None if not looked for."""
+    after: Point
+
+
+def solve(target: Target, size: int, plan: Plan, report: Progress) -> Found:
+    """Measure without the vector, then let the solver look.
+
+    Args:
+        target: recorded.
+        size: number of coefficients.
+        plan: which solver, within what.
+        report: progress.
+    """
+    zero_S = torch.zeros(size, dtype=torch.float64)
+    report("before", 0, 1)
+    before = Point(zero_S, 0.0, target.score(zero_S), 0.0)
+    report("before", 1, 1)
+    lowest = LOWEST_NEGATIVE if plan.allow_negative else 0.0
+    box = Box(torch.full_like(zero_S, lowest), torch.full_like(zero_S, HIGHEST))
+    if plan.solver is Solver.ADAM:
+        after = descend(
+            target,
+            before,
+            budget=plan.budget,
+            box=box,
+            settings=plan.adam,
+            seed=plan.seed,
+            report=_stage(report, "steps"),
+        )
+        return Found(before, None, after)
+    uniform = best_uniform(
+        target,
+        before,
+        budget=plan.budget,
+        highest=HIGHEST,
+        settings=plan.search,
+        report=_stage(report, "uniform"),
+    )
+    after = improve(
+        target,
+        uniform,
+        budget=plan.budget,
+        box=box,
+        settings=plan.search,
+        report=_stage(report, "steps"),
+    )
+    return Found(before, uniform, after)
+
+
+def _stage(report: Progress, name: str) -> Callable[[int, int], None]:
+    return lambda done, total: report(name, done, total)

@@ -1,0 +1,135 @@
+"""The search's problem on a real model: KL, objective and their derivatives.
+
+Shapes: S coefficients.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from safegene.vectors.recalibrate.adam import SampledSlope
+from safegene.vectors.recalibrate.forward import Runner
+from safegene.vectors.recalibrate.gradients import ScoredPrompts
+from safegene.vectors.recalibrate.kl import Behavior
+from safegene.vectors.recalibrate.objective import Group, Objective
+from safegene.vectors.recalibrate.samples import Samples
+from safegene.vectors.recalibrate.search import Score, Slope
+from safegene.vectors.recalibrate.solver import ridged
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One point that a solver measured, in the order it did: its way, for plots."""
+
+    coefficients: tuple[float, ...]
+    """By layer or by module, in the vector's order."""
+    kl: float
+    """Real, in nats per token."""
+    objective: float
+    forward_equivalents: int
+    """All work until here."""
+
+
+Watch = Callable[[Measured], None]
+"""Called with every point whose objective was measured, within the budget."""
+
+
+class Target:
+    """The search's problem, on a real model."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        samples: Samples,
+        objective: Objective,
+        *,
+        watch: Watch | None = None,
+    ) -> None:
+        self._runner = runner
+        self._samples = samples
+        self._objective = objective
+        self._behavior = Behavior(runner, samples.behavior)
+        self._watch = watch
+        self._kls: dict[tuple[float, ...], float] = {}
+        self.fisher = torch.zeros(0)
+        """F at coefficients 0, [S, S], ridge added; empty until `record`."""
+
+    def record(
+        self, *, seed: int, draws: int, progress: Callable[[int, int], None]
+    ) -> None:
+        """Remember the target's own behavior; first of all calls.
+
+        Args:
+            seed: of the labels that F is sampled with.
+            draws: labels a token; 0 leaves F out and needs no gradients.
+            progress: called with rows done and all rows.
+        """
+        fisher_SS = self._behavior.record(seed=seed, draws=draws, progress=progress)
+        self.fisher = ridged(fisher_SS)
+
+    def kl(self, point_S: Tensor) -> float:
+        """The real KL."""
+        found = self._behavior.kl(point_S)
+        self._kls[tuple(point_S.tolist())] = found
+        return found
+
+    def score(self, point_S: Tensor) -> Score:
+        """The real objective, on all scored prompts and on those held back."""
+        margins = self._samples.scored.margins(self._runner, point_S)
+        held_back: Mapping[Group, Tensor] = {
+            group: margins[group][list(places)]
+            for group, places in self._samples.check.items()
+        }
+        total = self._objective.value(margins)
+        if self._watch is not None:
+            place = tuple(point_S.tolist())
+            kl = self._kls.get(place, 0.0)
+            work = self._runner.work + self._samples.generated
+            self._watch(Measured(place, kl, total, work))
+        return Score(
+            total=total, check=self._objective.value(held_back), margins=margins
+        )
+
+    def slope(self, point_S: Tensor) -> Slope:
+        """Derivatives of the objective over the prompts for fitting, and of the KL."""
+        gradient_S, curvature_SS = self._samples.fit.derivatives(
+            self._runner, self._objective, point_S
+        )
+        # Exactly 0 without the vector, and not worth a pass to see it.
+        kl_gradient_S = (
+            self._behavior.gradient(point_S)
+            if point_S.any()
+            else torch.zeros_like(gradient_S)
+        )
+        return Slope(gradient_S, curvature_SS, kl_gradient_S)
+
+    def sampled_slope(
+        self, point_S: Tensor, *, size: int, generator: torch.Generator
+    ) -> SampledSlope:
+        """The same on a random few of each kind of prompt, all scored ones in the pot.
+
+        Args:
+            point_S: the coefficients.
+            size: most prompts of each kind, and rows for the KL.
+            generator: of what is drawn.
+        """
+        scored = self._samples.scored
+        batch = ScoredPrompts(
+            scored.openings,
+            {
+                group: [prompts[at] for at in _draw(len(prompts), size, generator)]
+                for group, prompts in scored.prompts.items()
+            },
+        )
+        gradient_S, _ = batch.derivatives(self._runner, self._objective, point_S)
+        rows = _draw(len(self._samples.behavior), size, generator)
+        kl, kl_gradient_S = self._behavior.kl_and_gradient(point_S, rows)
+        return SampledSlope(gradient_S, kl, kl_gradient_S)
+
+
+def _draw(count: int, size: int, generator: torch.Generator) -> Sequence[int]:
+    """At most `size` of the first `count` numbers, none twice."""
+    order: list[int] = torch.randperm(count, generator=generator)[:size].tolist()
+    return order
