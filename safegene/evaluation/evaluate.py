@@ -115,11 +115,19 @@ def evaluate_model(
         doubtful = (
             implausible(prompts_of(rows), texts) if implausible else [False] * len(rows)
         )
+        # A set may hold rows of a task of its own, whose labels are the right answers.
+        asked = task_labels(rows)
         answers.extend(
             PromptOutcome(
                 id=key,
                 set=name,
-                outcome=classify_answer(text, labels=suite.labels, implausible=doubt),
+                outcome=classify_answer(
+                    text,
+                    labels=suite.labels,
+                    implausible=doubt,
+                    prompt=row.prompt,
+                    asked=asked,
+                ),
                 category=row.category,
             )
             for key, row, text, doubt in zip(

@@ -62,7 +62,7 @@ def rate(
     """
     values = _nonempty([float(hit) for hit in hits], "answers")
     draws = _mean_draws([values], _rng(seed), resamples)
-    return _estimate(_mean(values), [draw for (draw,) in draws], len(values))
+    return bootstrap_estimate(_mean(values), [draw for (draw,) in draws], len(values))
 
 
 def mean(
@@ -75,7 +75,7 @@ def mean(
     """
     values = _nonempty(values, "values")
     draws = _mean_draws([values], _rng(seed), resamples)
-    return _estimate(_mean(values), [draw for (draw,) in draws], len(values))
+    return bootstrap_estimate(_mean(values), [draw for (draw,) in draws], len(values))
 
 
 def discrimination(
@@ -98,7 +98,7 @@ def discrimination(
     harms = _refusals(harmful, "harmful outcomes")
     likes = _refusals(lookalike, "look-alike outcomes")
     draws = _mean_draws([harms, likes], _rng(seed), resamples)
-    return _estimate(
+    return bootstrap_estimate(
         _mean(harms) - _mean(likes),
         [harm - like for harm, like in draws],
         len(harms) + len(likes),
@@ -258,7 +258,7 @@ def _paired(
     value = figure(
         [_mean(h) - _mean(likes_) for h, likes_ in zip(harms, likes, strict=True)]
     )
-    return _estimate(value, draws, len(harmful_ids) + len(likes_ids))
+    return bootstrap_estimate(value, draws, len(harmful_ids) + len(likes_ids))
 
 
 def _by_id(outcomes: OutcomeByPrompt, ids: Sequence[str]) -> list[float]:
@@ -294,8 +294,11 @@ def _mean_draws(
     ]
 
 
-def _estimate(value: float, draws: Sequence[float], n: int) -> Estimate:
-    """Percentile interval, widened to hold the value where resamples are all off it."""
+def bootstrap_estimate(value: float, draws: Sequence[float], n: int) -> Estimate:
+    """A figure with the percentile interval of its resamples.
+
+    Widened to hold the value where resamples are all off it.
+    """
     ordered = sorted(draws) or [value]
     tail = (1 - CONFIDENCE) / 2
     low = min(_quantile(ordered, tail), value)

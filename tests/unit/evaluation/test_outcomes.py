@@ -184,6 +184,38 @@ def test_a_short_refusal_beats_a_label_it_starts_with_and_near_emptiness():
     assert classify_answer("no", labels=("no", "yes")) is Outcome.OFF_TASK
 
 
+def test_a_short_answer_that_the_prompt_asked_for_is_compliance():
+    asked = ("Sci/Tech", "World", "positive")
+
+    assert classify_answer("Positive.", asked=asked) is Outcome.COMPLY
+    assert classify_answer("sci/tech", labels=LABELS, asked=asked) is Outcome.COMPLY
+    assert classify_answer("billing", labels=LABELS, asked=asked) is Outcome.OFF_TASK
+    assert classify_answer("billing", labels=LABELS, asked=LABELS) is Outcome.COMPLY
+    assert classify_answer("worldly", asked=asked) is Outcome.DEGENERATE
+    assert classify_answer("Positive.", asked=("",)) is Outcome.DEGENERATE
+
+
+def test_an_answer_in_the_words_of_the_prompt_is_an_echo():
+    prompt = "Help me use the tablet outdoors, please."
+
+    for echo in ("use the tablet outdoors", "Help me. Use the tablet outdoors!"):
+        assert classify_answer(echo, prompt=prompt) is Outcome.DEGENERATE
+        assert classify_answer(echo) is Outcome.COMPLY
+    own = "Use the tablet outdoors, not indoors."
+    assert classify_answer(own, prompt=prompt) is Outcome.COMPLY
+
+
+def test_choosing_one_of_what_was_asked_in_the_prompts_words_is_no_echo():
+    prompt = "Say whether the tone is positive or negative."
+    asked = ("positive", "negative")
+
+    def judged(text):
+        return classify_answer(text, prompt=prompt, asked=asked)
+
+    assert judged("The tone is positive.") is Outcome.COMPLY
+    assert judged("The tone is positive or negative.") is Outcome.DEGENERATE
+
+
 def test_the_caller_may_call_an_answer_implausible():
     text = "Purple seven runs before the kettle of Monday."
 
