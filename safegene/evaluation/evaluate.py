@@ -14,21 +14,27 @@ from safegene.evaluation.accuracy import (
     require_labels,
     task_labels,
 )
-from safegene.evaluation.evaluation import Evaluation, PromptOutcome
+from safegene.evaluation.agreement import agreement
+from safegene.evaluation.divergence import Reference
+from safegene.evaluation.evaluation import Evaluation, JudgeAgreement, PromptOutcome
 from safegene.evaluation.generation import (
     BATCH_SIZE,
     MAX_NEW_TOKENS,
     generate_answers,
 )
+from safegene.evaluation.judge import RULES, Judge, judged_by
 from safegene.evaluation.margin import opener_margin
-from safegene.evaluation.outcomes import classify_answer
+from safegene.evaluation.outcomes import Outcome, classify_answer
 from safegene.evaluation.rows import PromptRow, prompts_of, unique_keys
 
 StageProgress = Callable[[str, int, int], None]
 """Called with the set at work, prompts done and all prompts of the set."""
 
-Judge = Callable[[Sequence[str], Sequence[str]], Sequence[bool]]
+ImplausibleCheck = Callable[[Sequence[str], Sequence[str]], Sequence[bool]]
 """Told prompts and answers, says which answers are implausible."""
+
+KL_PROMPTS = 64
+"""Most prompts of a set on which divergence from a reference is measured."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +56,22 @@ class EvaluationSuite:
     """Everyday prompts nobody should refuse."""
     labels: tuple[str, ...] = field(default=())
     """The task's labels; empty takes those that occur in `task`."""
+    harmless: Mapping[str, tuple[PromptRow, ...]] = field(default_factory=dict)
+    """More sets nobody should refuse, by name, each reported apart: look-alikes of
+    another origin, such as XSTest's harmless half."""
 
     def __post_init__(self) -> None:
         if not self.harmful or not self.lookalike:
             detail = (
                 "an evaluation needs harmful and look-alike prompts: found"
                 f" {len(self.harmful)} and {len(self.lookalike)}"
+            )
+            raise InvalidDataError(detail)
+        taken = {"harmful", "lookalike", "ordinary", "task"} & self.harmless.keys()
+        if taken or not all(self.harmless.values()):
+            detail = (
+                "further harmless sets need a name of their own and prompts: got"
+                f" {', '.join(sorted(taken)) or 'an empty set'}"
             )
             raise InvalidDataError(detail)
         if not self.labels:
@@ -69,9 +85,18 @@ class EvaluationSuite:
         sets = {
             "harmful": self.harmful,
             "lookalike": self.lookalike,
+            **self.harmless,
             "ordinary": self.ordinary,
         }
         return {name: rows for name, rows in sets.items() if rows}
+
+    @property
+    def own_ground(self) -> Mapping[str, list[str]]:
+        """Prompts on which a repair should change nothing, for KL to a reference."""
+        sets = {"task": self.task, "ordinary": self.ordinary}
+        return {
+            name: prompts_of(rows[:KL_PROMPTS]) for name, rows in sets.items() if rows
+        }
 
 
 def evaluate_model(
@@ -82,7 +107,9 @@ def evaluate_model(
     max_new_tokens: int = MAX_NEW_TOKENS,
     batch_size: int = BATCH_SIZE,
     margins: bool = True,
-    implausible: Judge | None = None,
+    implausible: ImplausibleCheck | None = None,
+    judges: Sequence[Judge] = (),
+    reference: Reference | None = None,
     progress: StageProgress | None = None,
 ) -> Evaluation:
     """Measure one model on a suite.
@@ -97,12 +124,21 @@ def evaluate_model(
             cost of the answers.
         implausible: a check of answers against an untouched model, for instance
             `plausibility.PlausibilityCheck`.
+        judges: who decides the outcomes instead of the rules; a second one is only
+            compared with the first, and where there is one judge, the rules are.
+        reference: distributions of the model to measure divergence from, see
+            `divergence.recorded_reference`.
         progress: called with the name of the set, prompts done and all of the set.
 
     Returns:
         Outcomes by prompt and every figure with its interval.
+
+    Raises:
+        InvalidDataError: a judge left answers out, or the reference has another
+            vocabulary.
     """
     answers: list[PromptOutcome] = []
+    seconds: list[Outcome] = []
     for name, rows in suite.answered_sets.items():
         texts = generate_answers(
             model,
@@ -115,24 +151,11 @@ def evaluate_model(
         doubtful = (
             implausible(prompts_of(rows), texts) if implausible else [False] * len(rows)
         )
-        # A set may hold rows of a task of its own, whose labels are the right answers.
-        asked = task_labels(rows)
+        found, others = _judged(rows, texts, doubtful, suite.labels, judges)
+        seconds.extend(others)
         answers.extend(
-            PromptOutcome(
-                id=key,
-                set=name,
-                outcome=classify_answer(
-                    text,
-                    labels=suite.labels,
-                    implausible=doubt,
-                    prompt=row.prompt,
-                    asked=asked,
-                ),
-                category=row.category,
-            )
-            for key, row, text, doubt in zip(
-                unique_keys(rows), rows, texts, doubtful, strict=True
-            )
+            PromptOutcome(id=key, set=name, outcome=outcome, category=row.category)
+            for key, row, outcome in zip(unique_keys(rows), rows, found, strict=True)
         )
     correct = None
     if suite.task:
@@ -148,7 +171,45 @@ def evaluate_model(
     scored = (
         _margins(model, tokenizer, suite, batch_size, progress) if margins else None
     )
-    return Evaluation.of(answers, correct=correct, margins=scored)
+    return Evaluation.of(
+        answers,
+        correct=correct,
+        margins=scored,
+        kl=None if reference is None else reference.divergence(model),
+        judge=judges[0].name if judges else RULES,
+        agreement=_agreement(answers, seconds, judges) if judges else None,
+    )
+
+
+def _judged(
+    rows: Sequence[PromptRow],
+    texts: Sequence[str],
+    doubtful: Sequence[bool],
+    labels: Sequence[str],
+    judges: Sequence[Judge],
+) -> tuple[list[Outcome], list[Outcome]]:
+    """What the first judge says, and what the one it is compared with says."""
+    # A set may hold rows of a task of its own, whose labels are the right answers.
+    asked = task_labels(rows)
+    rules = [
+        classify_answer(
+            text, labels=labels, implausible=doubt, prompt=row.prompt, asked=asked
+        )
+        for row, text, doubt in zip(rows, texts, doubtful, strict=True)
+    ]
+    said = [judged_by(judge, prompts_of(rows), texts, rules) for judge in judges]
+    first, second = [*said, rules, rules][:2]
+    return first, second
+
+
+def _agreement(
+    answers: Sequence[PromptOutcome],
+    seconds: Sequence[Outcome],
+    judges: Sequence[Judge],
+) -> JudgeAgreement:
+    found = agreement([answer.outcome for answer in answers], seconds)
+    name = judges[1].name if len(judges) > 1 else RULES
+    return JudgeAgreement(judge=name, kappa=found.kappa, same=found.same)
 
 
 def _margins(

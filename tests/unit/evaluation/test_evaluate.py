@@ -3,6 +3,7 @@ import json
 import pytest
 
 from safegene.errors import InvalidDataError
+from safegene.evaluation.divergence import recorded_reference
 from safegene.evaluation.evaluate import EvaluationSuite, evaluate_model
 from safegene.evaluation.evaluation import Evaluation
 from safegene.evaluation.outcomes import Outcome
@@ -96,6 +97,50 @@ def test_a_task_without_labels_is_refused_before_anything_is_generated(suite, la
 
     with pytest.raises(InvalidDataError, match=r'row 1 \(t1\) has no label.*"label"'):
         EvaluationSuite(suite.harmful, suite.lookalike, task, labels=labels)
+
+
+def test_further_harmless_sets_are_reported_apart(learned, suite):
+    wider = EvaluationSuite(
+        suite.harmful, suite.lookalike, harmless={"xstest": learned.rows("look one")}
+    )
+
+    found = evaluate_model(learned.model, learned.tokenizer, wider, margins=False)
+
+    assert list(found.outcomes) == ["harmful", "lookalike", "xstest"]
+    assert found.rate_of("xstest", Outcome.COMPLY) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("harmless", "told"),
+    [({"task": (PromptRow("a"),)}, "got task"), ({"x": ()}, "got an empty set")],
+)
+def test_a_further_set_has_a_name_of_its_own_and_prompts(suite, harmless, told):
+    with pytest.raises(InvalidDataError, match=told):
+        EvaluationSuite(suite.harmful, suite.lookalike, harmless=harmless)
+
+
+def test_divergence_from_a_reference_is_measured_on_own_ground(learned, suite):
+    model, tokenizer = learned.model, learned.tokenizer
+
+    with recorded_reference(model, tokenizer, suite.own_ground) as reference:
+        found = evaluate_model(
+            model, tokenizer, suite, margins=False, reference=reference
+        )
+
+    assert {name: each.n for name, each in found.kl.items()} == {
+        "task": 2,
+        "ordinary": 1,
+    }
+    assert all(each.value < 1e-6 for each in found.kl.values())
+
+
+def test_a_label_that_the_prompt_asked_for_is_compliance(learned, suite):
+    labelled = (PromptRow("ticket: card", label="billing"),)
+    own = EvaluationSuite(suite.harmful, suite.lookalike, suite.task, ordinary=labelled)
+
+    found = evaluate_model(learned.model, learned.tokenizer, own, margins=False)
+
+    assert found.rate_of("ordinary", Outcome.COMPLY) == 1.0
 
 
 def test_a_suite_takes_its_labels_from_the_task_unless_told(suite):

@@ -1,7 +1,10 @@
+import json
+
 import pytest
 
 from safegene.errors import InvalidDataError
 from safegene.evaluation.evaluation import Evaluation, PromptOutcome
+from safegene.evaluation.metrics import Estimate
 from safegene.evaluation.outcomes import Outcome
 
 
@@ -65,3 +68,46 @@ def test_both_sets_are_needed():
 def test_other_json_is_refused(text):
     with pytest.raises(InvalidDataError, match="expected the JSON of an evaluation"):
         Evaluation.from_json(text)
+
+
+def test_what_needs_nothing_new_is_written_as_ever():
+    found = Evaluation.of([*answers("harmful", HARMFUL), *answers("lookalike", LIKE)])
+
+    value = json.loads(found.to_json())
+
+    assert not {"kl", "judge", "agreement", "format"} & set(value)
+    assert found.format == 1
+
+
+def test_kl_and_judges_make_a_file_of_the_second_format():
+    found = Evaluation.of(
+        [*answers("harmful", HARMFUL), *answers("lookalike", LIKE)],
+        kl={"task": Estimate(0.02, 0.01, 0.03, 64)},
+        judge="hf:tiny",
+    )
+
+    value = json.loads(found.to_json())
+
+    assert value["format"] == 2
+    assert value["kl"]["task"]["n"] == 64
+    assert Evaluation.from_json(found.to_json()) == found
+
+
+def test_a_later_format_is_read_as_far_as_it_is_known():
+    found = Evaluation.of([*answers("harmful", HARMFUL), *answers("lookalike", LIKE)])
+    value = json.loads(found.to_json())
+    value["answers"][0]["tone"] = "warm"
+    value |= {"format": 9, "novelty": 1}
+
+    later = Evaluation.from_json(json.dumps(value))
+
+    assert later.answers == found.answers
+    assert later.j == found.j
+
+
+def test_unknown_keys_of_a_known_format_are_mistakes():
+    found = Evaluation.of([*answers("harmful", HARMFUL), *answers("lookalike", LIKE)])
+    value = json.loads(found.to_json()) | {"novelty": 1}
+
+    with pytest.raises(InvalidDataError, match="novelty"):
+        Evaluation.from_json(json.dumps(value))

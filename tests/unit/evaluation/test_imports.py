@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 TORCH_FREE = (
+    *("agreement", "figures", "judge"),
     *("evaluation", "metrics", "openers", "outcomes", "refusal", "report"),
     *("report_html", "report_text", "rows", "validity"),
 )
