@@ -7,7 +7,15 @@ from safegene.errors import UsageError
 
 TORCH_MODULES = frozenset(
     {
-        *("huggingface_hub", "jaxtyping", "numpy", "peft", "safetensors", "tokenizers"),
+        *(
+            "cma",
+            "huggingface_hub",
+            "jaxtyping",
+            "numpy",
+            "peft",
+            "safetensors",
+            "tokenizers",
+        ),
         *("torch", "transformers"),
     }
 )

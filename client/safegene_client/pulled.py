@@ -19,6 +19,7 @@ from safegene_client.targets import describe_model, is_loaded
 
 if TYPE_CHECKING:
     from safegene.vectors.attach import Attachment
+    from safegene.vectors.recalibrate import Measured
     from safegene.vectors.vector import SafetyVector
 
 DEFAULT_BUDGET = 0.02
@@ -102,6 +103,7 @@ class PulledVector:
         granularity: Granularity = "layer",
         solver: str = DEFAULT_SOLVER,
         progress: StageProgress | None = None,
+        watch: "Callable[[Measured], None] | None" = None,
     ) -> Calibration:
         """Find the coefficients for one loaded model.
 
@@ -119,8 +121,10 @@ class PulledVector:
             lookalike_weight: how much refusing a look-alike prompt counts beside not
                 refusing a harmful one; above 1 where over-refusal costs more.
             granularity: "layer", or "module" for one coefficient a module.
-            solver: "trust-region", or "adam" to compare with.
+            solver: "trust-region"; "gradient-free" for targets that give no gradients;
+                "adam" to compare with.
             progress: called with stage, done and total.
+            watch: called with every point that was measured, in order.
 
         Raises:
             CompatibilityError: the vector does not fit the model.
@@ -153,6 +157,7 @@ class PulledVector:
                 granularity=granularity,
                 solver=solver,
                 objective=Objective(lookalike_weight=lookalike_weight),
+                watch=watch,
             )
 
     def apply(

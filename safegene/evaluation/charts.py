@@ -146,6 +146,67 @@ def plain_bars(
     return _chart(title, summary, len(rows) * ROW - 4, drawn)
 
 
+@dataclass(frozen=True)
+class Dot:
+    """One point of a scatter."""
+
+    name: str
+    x: float
+    y: float
+    stressed: bool = False
+
+
+def scatter(
+    title: str, summary: str, dots: Sequence[Dot], *, guide: float | None
+) -> Markup:
+    """Points by two figures, from 0 to the right, with a line across to stay left of.
+
+    Args:
+        title: what is shown.
+        summary: the same in words.
+        dots: the points, those to stress last or anywhere.
+        guide: a place on the scale across, drawn as a dashed line.
+    """
+    right = max([dot.x for dot in dots] + [guide or 0.0]) * HEADROOM or 1.0
+    high, low = (
+        max([0.0, *(dot.y for dot in dots)]),
+        min([0.0, *(dot.y for dot in dots)]),
+    )
+    span = (high - low) or 1.0
+
+    def y(value: float) -> float:
+        return round(8 + (high - value) / span * PLOT_HEIGHT, 1)
+
+    levels = sorted({0.0, high, low})
+    drawn = [_horizontal(y(at), "grid") for at in levels]
+    if guide is not None:
+        place = _percent(100 * guide / right)
+        told = element("title", f"{guide:g}")
+        ends = {"y1": y(high), "y2": y(low)}
+        drawn.append(element("line", told, x1=place, x2=place, class_="guide", **ends))
+        drawn.append(_label(f"{guide:g}", place, y(low) + 20, "middle"))
+    drawn.append(_label("0", "0%", y(low) + 20, "start"))
+    drawn += [
+        element(
+            "circle",
+            element("title", f"{dot.name}: {dot.x:.4f}, {dot.y:.2f}"),
+            cx=_percent(100 * dot.x / right),
+            cy=y(dot.y),
+            r=6 if dot.stressed else 4,
+            class_="dot stressed" if dot.stressed else "dot",
+        )
+        for dot in dots
+    ]
+    scale = [
+        element("text", f"{at:.2f}", x="100%", y=y(at) + 4, class_="tick end")
+        for at in levels
+    ]
+    height = PLOT_HEIGHT + 36
+    axis = element("svg", *scale, width=38, height=height, aria_hidden="true")
+    plot = _chart(title, summary, height, drawn)
+    return element("div", axis, plot, class_="with-axis")
+
+
 def layer_columns(
     title: str, summary: str, values: Mapping[int, float], *, guide: float | None
 ) -> Markup:

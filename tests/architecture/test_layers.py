@@ -31,7 +31,7 @@ except SystemExit as end:
 """
 COMMANDS = (
     *("", "extract", "inspect", "push", "search", "compatible"),
-    *("pull", "recalibrate", "apply", "merge", "evaluate"),
+    *("pull", "select", "recalibrate", "apply", "merge", "evaluate"),
 )
 
 

@@ -11,7 +11,12 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "unit" / "artifact"))
 
 from conftest import CONFIG, write_version  # noqa: E402
-from test_golden import CALIBRATION, CALIBRATION_PATH  # noqa: E402
+from test_golden import (  # noqa: E402
+    CALIBRATION,
+    CALIBRATION_PATH,
+    SECOND,
+    SECOND_PATH,
+)
 
 from safegene.artifact.architecture import architecture_from_config  # noqa: E402
 
@@ -19,3 +24,4 @@ if __name__ == "__main__":
     (HERE / "v1").mkdir()
     write_version(HERE / "v1" / "refusal", architecture_from_config(CONFIG))
     CALIBRATION_PATH.write_bytes(CALIBRATION.to_bytes())
+    SECOND_PATH.write_bytes(SECOND.to_bytes())

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from safegene.artifact.bundle import verify_directory
-from safegene.artifact.calibration import Calibration, Interval
+from safegene.artifact.calibration import Calibration, Interval, ObjectiveEntry
 from safegene.artifact.digest import digest_bytes
 from safegene.artifact.manifest import DataEntry
 
@@ -58,11 +58,55 @@ CALIBRATION = Calibration(
 """What the golden calibration says."""
 
 
-def test_a_calibration_is_still_written_with_the_same_bytes():
-    golden = CALIBRATION_PATH.read_bytes()
+SECOND_PATH = HERE / "v1" / "calibration-2.json"
+SECOND_DIGEST = (
+    "sha256:e1184c0b3e3258d538d6fd1ea920574dd099fe6d781b064380b6ec90ecfe8228"
+)
+SECOND = Calibration(
+    format=2,
+    vector="acme/refusal@1.0.0",
+    digest=PINNED["v1/refusal"],
+    target_fingerprint="sha256:" + "5a" * 32,
+    granularity="module",
+    coefficients={
+        "model.layers.0.mlp.down_proj": "0",
+        "model.layers.10.self_attn.o_proj": "0.75",
+    },
+    budget="0.02",
+    realised_kl="0.0191",
+    objective=ObjectiveEntry(
+        threshold="0",
+        sharpness="1",
+        focus="0.5",
+        lookalike_weight="2",
+        ordinary_weight="0.25",
+    ),
+    objective_before="1.2",
+    objective_after="0.6",
+    gain=Interval(value="0.6", low="0.4", high="0.8"),
+    samples={"harmful": 100, "lookalike": 64, "task": 64},
+    data=(DataEntry(name="harmful", rows=100, digest="sha256:" + "d1" * 32),),
+    solver="adam-1",
+    forward_equivalents=900,
+    warnings=(),
+    tool="safegene 0.1.0",
+)
+"""The same of format 2, by module and by a solver that predicts nothing."""
 
-    assert CALIBRATION.to_bytes() == golden
-    assert str(digest_bytes(golden)) == CALIBRATION_DIGEST
+
+@pytest.mark.parametrize(
+    ("calibration", "path", "digest"),
+    [
+        pytest.param(CALIBRATION, CALIBRATION_PATH, CALIBRATION_DIGEST, id="format-1"),
+        pytest.param(SECOND, SECOND_PATH, SECOND_DIGEST, id="format-2"),
+    ],
+)
+def test_a_calibration_is_still_written_with_the_same_bytes(calibration, path, digest):
+    golden = path.read_bytes()
+
+    assert calibration.to_bytes() == golden
+    assert str(digest_bytes(golden)) == digest
+    assert Calibration.from_bytes(golden) == calibration
 
 
 def test_a_released_calibration_still_loads():

@@ -7,11 +7,13 @@ hurting layer's is the opposite, the third is noise that only costs KL.
 
 import copy
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from safegene.artifact.architecture import architecture_from_config
@@ -192,3 +194,28 @@ def _margins(model: Any, tokenizer: Any) -> dict[Group, torch.Tensor]:
         logits = model(input_ids=torch.tensor(ids)).logits
         found[group] = openings.margin(logits[:, -openings.places :])
     return found
+
+
+class Int8Linear(nn.Module):
+    """A linear layer of whole numbers, as kernels for them are: no gradient."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.out_features, self.in_features = linear.weight.shape
+        scale = linear.weight.detach().abs().amax() / 127
+        weight = (linear.weight.detach() / scale).round().to(torch.int8)
+        self.register_buffer("scale", scale)
+        self.register_buffer("weight", weight)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return inputs @ (self.weight * self.scale).T
+
+
+def quantised(model: Any, layers: Iterable[int]) -> Any:
+    """The model with these layers' MLPs in whole numbers; changed in place."""
+    for at in layers:
+        mlp = model.model.layers[at].mlp
+        for name in ("gate_proj", "up_proj", "down_proj"):
+            setattr(mlp, name, Int8Linear(getattr(mlp, name)))
+    return model

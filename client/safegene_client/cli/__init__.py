@@ -30,6 +30,7 @@ from safegene_client.cli.output import (
 )
 from safegene_client.cli.registry import compatible, inspect, pull, push, search
 from safegene_client.cli.repair import apply, merge, recalibrate
+from safegene_client.cli.selection import select
 
 __all__ = ["cli", "main"]
 
@@ -68,6 +69,7 @@ for command in (
     search,
     compatible,
     pull,
+    select,
     recalibrate,
     apply,
     merge,

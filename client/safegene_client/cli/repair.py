@@ -1,9 +1,10 @@
 """Commands that repair a target: recalibrate, apply, merge."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -30,6 +31,9 @@ from safegene_client.cli.output import Output, facts
 from safegene_client.extras import torch_needed
 from safegene_client.pulled import DEFAULT_BUDGET, DEFAULT_SOLVER, PulledVector
 
+if TYPE_CHECKING:
+    from safegene.vectors.recalibrate import Measured
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 MODEL = click.option(
@@ -38,7 +42,7 @@ MODEL = click.option(
 ADAPTER = click.option(
     "--adapter", type=FOLDER, help="The target's task adapter (PEFT), if it has one."
 )
-SOLVERS = (DEFAULT_SOLVER, "adam")
+SOLVERS = (DEFAULT_SOLVER, "gradient-free", "adam")
 CALIBRATION = click.option(
     "--calibration", type=FILE, help="Coefficients; 1 in every layer without."
 )
@@ -84,10 +88,11 @@ CALIBRATION = click.option(
     type=click.Choice(SOLVERS),
     default=DEFAULT_SOLVER,
     show_default=True,
-    help="How to look; adam is there to compare with.",
+    help="How to look; gradient-free for quantised targets, adam to compare with.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", required=True, type=FILE, help="Where calibration.json goes.")
+@click.option("--report", type=FILE, help="Where a page with plots of it goes.")
 @click.option("--device", default="auto", show_default=True)
 @UNVERIFIED
 @NEGATIVE
@@ -110,6 +115,7 @@ def recalibrate(
     solver: str,
     seed: int,
     out: Path,
+    report: Path | None,
     device: str,
     allow_unverified_lineage: bool,
     allow_negative: bool,
@@ -119,6 +125,8 @@ def recalibrate(
     The files are JSON Lines: "prompt" and, optionally, "response".
     """
     require_writable(out)
+    if report is not None:
+        require_writable(report)
     # Read first: a typing error should not cost the loading of a model.
     data = (read_rows(harmful), read_rows(lookalike), read_rows(task))
     others = None if general is None else read_rows(general)
@@ -134,6 +142,8 @@ def recalibrate(
 
         output.say(f"loading {model}")
         target = load_target(model, adapter=adapter, device=device)
+        way: list[Measured] = []
+        start = time.perf_counter()
         with output.stages() as advance:
             calibration = pulled.recalibrate(
                 target.model,
@@ -150,14 +160,30 @@ def recalibrate(
                 granularity=granularity,
                 solver=solver,
                 progress=advance,
+                watch=way.append,
             )
     write_whole(out, calibration.to_bytes())
+    if report is not None:
+        page = _page(calibration, way, time.perf_counter() - start)
+        write_whole(report, page.encode())
     for warning in calibration.warnings:
         output.warn(warning)
     output.result(
         {"path": str(out), "calibration": calibration.model_dump(mode="json")},
         _calibration_facts(calibration, out),
     )
+
+
+def _page(calibration: Calibration, way: Sequence["Measured"], seconds: float) -> str:
+    from safegene.evaluation.charts import Dot
+    from safegene.evaluation.recalibration_page import render_recalibration
+
+    result = tuple(calibration.values.values())
+    dots = [
+        Dot(f"point {at}", point.kl, point.j, point.coefficients == result)
+        for at, point in enumerate(way)
+    ]
+    return render_recalibration(calibration, dots, seconds=seconds)
 
 
 def _calibration_facts(calibration: Calibration, out: Path) -> Any:

@@ -2,11 +2,12 @@
 
 `run` is the whole way; `samples` prepares the data, `openings` and `objective` define
 what is lowered, `kl` what must not move, `gradients` and `forward` get both from the
-model as `target`, `solvers` decide (`search` with `solver`, or `adam`), `report` writes
-the calibration. The method is explained in docs/method.md.
+model as `target`, `solvers` decide (`search` with `solver`, `evolution`, `adam`),
+`report` writes the calibration. The method is explained in docs/method.md.
 """
 
 from safegene.vectors.recalibrate.adam import AdamSettings
+from safegene.vectors.recalibrate.evolution import GradientFreeSettings
 from safegene.vectors.recalibrate.objective import Objective
 from safegene.vectors.recalibrate.run import recalibrate_coefficients
 from safegene.vectors.recalibrate.samples import CalibrationData, Effort
@@ -18,6 +19,7 @@ __all__ = [
     "AdamSettings",
     "CalibrationData",
     "Effort",
+    "GradientFreeSettings",
     "Measured",
     "Objective",
     "SearchSettings",

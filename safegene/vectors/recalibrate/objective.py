@@ -18,7 +18,7 @@ Shapes: N prompts.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import torch
@@ -129,6 +129,8 @@ class Gain:
     samples_factor: float
     """How many times as many prompts would put the interval beyond no gain, were
     gain and spread to stay; infinite where nothing was gained."""
+    scored: Mapping[Group, int] = field(default_factory=dict)
+    """Prompts it was measured on."""
 
     @property
     def is_certain(self) -> bool:
@@ -167,4 +169,5 @@ def bootstrap_gain(
     ).tolist()
     normal = 1.96
     factor = normal**2 * variance / value**2 if value > 0 else math.inf
-    return Gain(value, min(low, value), max(high, value), factor)
+    scored = {group: len(before_N) for group, before_N in before.items()}
+    return Gain(value, min(low, value), max(high, value), factor, scored)

@@ -1,6 +1,5 @@
-"""Writes down what recalibration found, and says how far it can be trusted."""
+"""Writes down what recalibration found."""
 
-import math
 from dataclasses import dataclass
 
 import safegene
@@ -12,12 +11,9 @@ from safegene.artifact.calibration import (
     decimal_text,
 )
 from safegene.artifact.digest import digest_chunks
+from safegene.vectors.recalibrate.diagnosis import diagnose
 from safegene.vectors.recalibrate.objective import Gain, Objective
-from safegene.vectors.recalibrate.samples import (
-    ADVISED_HARMFUL,
-    LEAST_HARMFUL,
-    CalibrationData,
-)
+from safegene.vectors.recalibrate.samples import CalibrationData
 from safegene.vectors.recalibrate.solvers import Found
 from safegene.vectors.vector import SafetyVector
 
@@ -77,44 +73,10 @@ def write_calibration(
         data=data.entries(),
         solver=findings.solver,
         forward_equivalents=findings.forward_equivalents,
-        warnings=tuple(_warnings(data, findings)),
+        warnings=tuple(
+            diagnose(data, findings.gain, applied=bool(after.coefficients_S.any()))
+        ),
         tool=f"safegene {safegene.__version__}",
-    )
-
-
-def _warnings(data: CalibrationData, findings: Findings) -> list[str]:
-    count = len({row.prompt for row in data.harmful})
-    found = []
-    if count < ADVISED_HARMFUL:
-        found.append(
-            f"calibrated on {count} harmful prompts; {ADVISED_HARMFUL - count} more"
-            f" are needed for the advised {ADVISED_HARMFUL}"
-        )
-    if len(data.lookalike) < LEAST_HARMFUL:
-        found.append(
-            f"calibrated on {len(data.lookalike)} look-alike prompts; at least"
-            f" {LEAST_HARMFUL - len(data.lookalike)} more are needed to tell whether"
-            " harmless prompts are refused"
-        )
-    if not findings.found.after.coefficients_S.any():
-        found.append(
-            "no coefficient within the budget lowers the objective, so all are 0;"
-            " raise the budget or use another vector"
-        )
-    elif not findings.gain.is_certain:
-        found.append(_uncertain(findings.gain, count))
-    return found
-
-
-def _uncertain(gain: Gain, count: int) -> str:
-    interval = f"[{gain.low:.3g}, {gain.high:.3g}]"
-    sentence = f"the gain's 95 % interval {interval} overlaps no gain"
-    if math.isinf(gain.samples_factor):
-        return f"{sentence}; no number of samples would change that"
-    more = max(1, math.ceil(count * gain.samples_factor) - count)
-    return (
-        f"{sentence}; about {more} more harmful prompts, and look-alike ones in the"
-        " same proportion, are needed"
     )
 
 

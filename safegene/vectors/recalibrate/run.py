@@ -13,8 +13,10 @@ from safegene.artifact.compatibility import compare, require
 from safegene.errors import UsageError
 from safegene.vectors.attach import attach
 from safegene.vectors.recalibrate.adam import AdamSettings
+from safegene.vectors.recalibrate.differentiable import require_gradients
+from safegene.vectors.recalibrate.evolution import GradientFreeSettings
 from safegene.vectors.recalibrate.forward import Runner, steady
-from safegene.vectors.recalibrate.objective import Objective, bootstrap_gain
+from safegene.vectors.recalibrate.objective import Group, Objective, bootstrap_gain
 from safegene.vectors.recalibrate.report import Findings, write_calibration
 from safegene.vectors.recalibrate.samples import (
     CalibrationData,
@@ -32,6 +34,7 @@ DEFAULT_OBJECTIVE = Objective()
 DEFAULT_EFFORT = Effort()
 DEFAULT_SEARCH = SearchSettings()
 DEFAULT_ADAM = AdamSettings()
+DEFAULT_GRADIENT_FREE = GradientFreeSettings()
 
 
 def recalibrate_coefficients(
@@ -50,6 +53,7 @@ def recalibrate_coefficients(
     effort: Effort = DEFAULT_EFFORT,
     search: SearchSettings = DEFAULT_SEARCH,
     adam: AdamSettings = DEFAULT_ADAM,
+    gradient_free: GradientFreeSettings = DEFAULT_GRADIENT_FREE,
     watch: Watch | None = None,
 ) -> Calibration:
     """Find one coefficient per layer, or per module, for one target.
@@ -72,12 +76,14 @@ def recalibrate_coefficients(
         allow_negative: let coefficients fall to -1; a negated layer removes safety.
         granularity: "layer", or "module" for a coefficient of every module's own,
             which takes more prompts to find.
-        solver: "trust-region", or "adam" to compare with; both keep the budget, only
-            the first is never worse than the best uniform coefficient.
+        solver: "trust-region"; "gradient-free" for targets that give no gradients, as
+            quantised ones often do not; or "adam" to compare with. All keep the budget;
+            the first two are never worse than the best uniform coefficient.
         objective: what is lowered.
         effort: how much data each pass reads.
         search: how hard the trust-region solver looks.
         adam: how Adam goes.
+        gradient_free: how long the gradient-free solver tries.
         watch: called with every point that was measured, in order.
 
     Returns:
@@ -85,8 +91,8 @@ def recalibrate_coefficients(
 
     Raises:
         InvalidDataError: too few prompts of a kind.
-        UsageError: the budget is not a positive number, or there is no such solver or
-            granularity.
+        UsageError: the budget is not a positive number, there is no such solver or
+            granularity, or the solver needs gradients that the target does not give.
         CompatibilityError: the vector does not fit the model.
         ShapeMismatchError: a module has another shape.
         NonFiniteTensorError: the target's own logits hold NaN.
@@ -100,6 +106,7 @@ def recalibrate_coefficients(
         seed=seed,
         search=search,
         adam=adam,
+        gradient_free=gradient_free,
     )
     units = _units(vector, granularity)
     config = plain_config(model)
@@ -109,6 +116,8 @@ def recalibrate_coefficients(
         samples = draw_samples(model, tokenizer, data, effort, seed=seed)
         with attach(model, vector, {}) as attachment:
             runner = Runner(model, attachment, units, batch_size=effort.batch_size)
+            if plan.solver.needs_gradients:
+                require_gradients(model, runner, samples.scored.rows(Group.HARMFUL)[0])
             target = Target(runner, samples, objective, watch=watch)
             target.record(
                 seed=seed,

@@ -28,6 +28,11 @@ LEAST_HARMFUL = 16
 """Below, no coefficient can be told from chance."""
 ADVISED_HARMFUL = 100
 """Below, a warning says how many more are needed."""
+LEAST_LOOKALIKE = 16
+"""Below, nobody can tell whether harmless prompts are refused."""
+ADVISED_LOOKALIKE = 64
+"""Below, a warning says how many more are needed. Fewer than harmful ones: over-refusal
+is to be held, not to be won."""
 
 
 @dataclass(frozen=True)

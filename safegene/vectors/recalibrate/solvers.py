@@ -7,7 +7,7 @@ Shapes: S coefficients.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
 
@@ -15,6 +15,7 @@ import torch
 
 from safegene.errors import UsageError
 from safegene.vectors.recalibrate.adam import AdamSettings, descend
+from safegene.vectors.recalibrate.evolution import GradientFreeSettings, evolve
 from safegene.vectors.recalibrate.search import (
     Point,
     SearchSettings,
@@ -39,6 +40,8 @@ class Solver(StrEnum):
     """Damped Gauss-Newton steps in the metric of the KL; the default."""
     ADAM = "adam"
     """Stochastic gradient descent, to compare with."""
+    GRADIENT_FREE = "gradient-free"
+    """Tries points, forward only: for targets that give no gradients."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -60,6 +63,11 @@ class Solver(StrEnum):
         return self is Solver.TRUST_REGION
 
     @property
+    def needs_gradients(self) -> bool:
+        """Whether the target has to be differentiable."""
+        return self is not Solver.GRADIENT_FREE
+
+    @property
     def recorded(self) -> str:
         """What the calibration says: the name and the edition of what it does."""
         return f"{self}-1"
@@ -76,6 +84,7 @@ class Plan:
     seed: int
     search: SearchSettings
     adam: AdamSettings
+    gradient_free: GradientFreeSettings
 
 
 @dataclass(frozen=True)
@@ -123,6 +132,19 @@ def solve(target: Target, size: int, plan: Plan, report: Progress) -> Found:
         settings=plan.search,
         report=_stage(report, "uniform"),
     )
+    if plan.solver is Solver.GRADIENT_FREE:
+        # Without F there is no prediction.
+        uniform = replace(uniform, predicted_kl=None)
+        after = evolve(
+            target,
+            uniform,
+            budget=plan.budget,
+            box=box,
+            settings=plan.gradient_free,
+            seed=plan.seed,
+            report=_stage(report, "steps"),
+        )
+        return Found(before, uniform, after)
     after = improve(
         target,
         uniform,

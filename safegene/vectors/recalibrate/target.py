@@ -28,6 +28,9 @@ class Measured:
     kl: float
     """Real, in nats per token."""
     objective: float
+    j: float
+    """Of the answers' openings: the share of harmful prompts whose likelier opening is
+    a refusal, less that of look-alike ones; the prompts calibrated on."""
     forward_equivalents: int
     """All work until here."""
 
@@ -87,10 +90,17 @@ class Target:
             place = tuple(point_S.tolist())
             kl = self._kls.get(place, 0.0)
             work = self._runner.work + self._samples.generated
-            self._watch(Measured(place, kl, total, work))
+            j = self._share(margins, Group.HARMFUL) - self._share(
+                margins, Group.LOOKALIKE
+            )
+            self._watch(Measured(place, kl, total, j, work))
         return Score(
             total=total, check=self._objective.value(held_back), margins=margins
         )
+
+    def _share(self, margins: Mapping[Group, Tensor], group: Group) -> float:
+        above_N = margins[group] > self._objective.threshold
+        return float(above_N.float().mean()) if len(above_N) else 0.0
 
     def slope(self, point_S: Tensor) -> Slope:
         """Derivatives of the objective over the prompts for fitting, and of the KL."""

@@ -30,10 +30,10 @@ def test_options_are_what_they_were():
     assert describe_commands(cli) == json.loads(FROZEN.read_text(encoding="utf-8"))
 
 
-def test_the_ten_commands_are_there():
+def test_the_eleven_commands_are_there():
     assert list(cli.commands) == [
         *("extract", "inspect", "push", "search", "compatible", "pull"),
-        *("recalibrate", "apply", "merge", "evaluate"),
+        *("select", "recalibrate", "apply", "merge", "evaluate"),
     ]
 
 

@@ -15,7 +15,7 @@ from support.safegene_command import rows_text
 
 from safegene.artifact.calibration import Calibration
 from safegene.errors import LocalStorageError
-from safegene.vectors.peft_format import save_vector
+from safegene.vectors.peft_format import load_vector, save_vector
 
 ROWS = rows_text([{"prompt": f"prompt {at}", "label": "a"} for at in range(20)])
 
@@ -180,6 +180,78 @@ def test_result_that_could_not_be_written_after_all_is_told_by_its_place(place):
     assert "choose another place" in caught.value.detail
     assert "SAFEGENE_CACHE" not in caught.value.detail
     assert not (place / ".out.part").exists()
+
+
+@pytest.mark.parametrize("granularity", ["layer", "module"])
+@pytest.mark.parametrize("solver", ["trust-region", "adam"])
+def test_recalibrate_reports_on_a_page_that_loads_nothing(place, granularity, solver):
+    command = ("recalibrate", "./vector", "--model", "target", *PROMPTS)
+    command = (*command, "--task", "task.jsonl", "--lookalike-weight", "2")
+    how = ("--granularity", granularity, "--solver", solver)
+
+    code = main([*command, *how, "--out", "c.json", "--report", "c.html"])
+
+    found = Calibration.from_bytes((place / "c.json").read_bytes())
+    page = (place / "c.html").read_text()
+    assert code == 0
+    assert (found.granularity, found.solver) == (granularity, f"{solver}-1")
+    assert found.objective.lookalike_weight == "2"
+    assert f"Coefficients by {granularity}" in page
+    assert "J against KL" in page
+    assert page.count("<circle") >= 2
+    for outside in ("http://", "https://", "<script", "src="):
+        assert outside not in page.replace("http://www.w3.org", "")
+
+
+def test_coefficients_by_module_are_applied_and_merged(place):
+    command = ("recalibrate", "./vector", "--model", "target", *PROMPTS)
+    command = (*command, "--task", "task.jsonl", "--budget", "1", "--out", "c.json")
+    assert main([*command, "--granularity", "module"]) == 0
+
+    assert main([*APPLY, "--calibration", "c.json"]) == 0
+    assert main([*MERGE, "--calibration", "c.json"]) == 0
+
+    assert (place / "adapter" / "adapter_model.safetensors").exists()
+    assert (place / "merged" / "model.safetensors").exists()
+
+
+def test_select_writes_another_version_with_the_layers_kept(capsys, place):
+    command = ("select", "./vector", "--model", "target", "--by", "random")
+    command = (*command, "--layers", "1", "--version", "1.1", "--out", "fewer")
+
+    assert main([*command, "--json"]) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    vector = load_vector(place / "fewer")
+    assert told["identity"] == vector.identity == "acme/guard@1.1"
+    assert list(vector.layers) == told["layers"]
+    assert len(vector.layers) == 1
+    assert vector.recipe.parameters["selected_by"] == "random"
+
+
+@pytest.mark.parametrize("by", ["contrast", "score"])
+def test_select_ranks_on_prompts(capsys, place, by):
+    files = (*PROMPTS, "--task", "task.jsonl", "--layers", "1")
+
+    code = main(
+        [
+            *("select", "./vector", "--model", "target", "--by", by),
+            *(*files, "--version", "2", "--out", "fewer", "--json"),
+        ]
+    )
+
+    assert code == 0
+    assert set(json.loads(capsys.readouterr().out)["scores"]) == {"0", "1"}
+
+
+def test_select_names_the_prompts_it_lacks(capsys, place):
+    (place / "target" / "model.safetensors").write_bytes(b"cannot be loaded")
+    command = ("select", "./vector", "--model", "target", "--by", "score")
+
+    code, error = failure(capsys, *command, *PROMPTS, "--version", "2", "--out", "v")
+
+    assert code == 2
+    assert error["detail"].startswith("--by score needs --task")
 
 
 def test_recalibrate_finds_negative_coefficients_on_request_only(place, base):

@@ -217,7 +217,8 @@ def test_work_is_counted_backward_twice():
     )
 
     scored, behavior, generated = 24 + 16 + 4, 8, 4
-    before = generated + behavior + scored
+    probe = 3  # one row forward and backward, to see whether gradients come through
+    before = generated + probe + behavior + scored
     steps = 6 * 3 * (4 + 4 + 4 + 4)
     measured = 2 * (behavior + scored)
     assert seen[0].forward_equivalents == before
