@@ -217,13 +217,13 @@ def test_coefficients_by_module_are_applied_and_merged(place):
 
 def test_select_writes_another_version_with_the_layers_kept(capsys, place):
     command = ("select", "./vector", "--model", "target", "--by", "random")
-    command = (*command, "--layers", "1", "--version", "1.1", "--out", "fewer")
+    command = (*command, "--layers", "1", "--version", "1.1.0", "--out", "fewer")
 
     assert main([*command, "--json"]) == 0
 
     told = json.loads(capsys.readouterr().out)
     vector = load_vector(place / "fewer")
-    assert told["identity"] == vector.identity == "acme/guard@1.1"
+    assert told["identity"] == vector.identity == "acme/guard@1.1.0"
     assert list(vector.layers) == told["layers"]
     assert len(vector.layers) == 1
     assert vector.recipe.parameters["selected_by"] == "random"
