@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from safegene.artifact.calibration import Calibration
 from safegene.errors import InvalidDataError
+from safegene.evaluation.comparison import Difference, compare_evaluations
 from safegene.evaluation.evaluation import (
     HARMFUL,
     LOOKALIKE,
@@ -22,9 +23,10 @@ from safegene.evaluation.evaluation import (
     OutcomeCounts,
     PromptOutcome,
 )
+from safegene.evaluation.figures import harmless_sets, j_by_set, refusal_by_category
 from safegene.evaluation.metrics import Estimate, recovery
 from safegene.evaluation.outcomes import Outcome
-from safegene.evaluation.validity import check_validity
+from safegene.evaluation.validity import Gate, check_validity
 
 ALIGNED = "aligned"
 TARGET = "target"
@@ -137,6 +139,16 @@ class Report(BaseModel):
     seconds: dict[str, float] = {}
     """Wall-clock time by step, in order."""
     claims: tuple[Claim, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    """Every validity gate, where an aligned model and a target are among the models."""
+    j_by_set: dict[str, dict[str, Estimate]] = {}
+    """J against every harmless set, by model; only where there are several sets."""
+    refusal_by_category: dict[str, dict[str, Estimate]] = {}
+    """Refusal rate of every category of the harmful prompts, by model."""
+    kl: dict[str, dict[str, Estimate]] = {}
+    """KL from the reference, nats per token, by model and set."""
+    differences: tuple[Difference, ...] = ()
+    """Each model against the baseline, where they were compared."""
     facts: dict[str, str] = {}
     """Whatever else a reader should know: the vector, the base model, the machine."""
 
@@ -153,19 +165,23 @@ class Report(BaseModel):
         seconds: Mapping[str, float] | None = None,
         claims: Sequence[Claim] = (),
         facts: Mapping[str, str] | None = None,
+        baseline: str | None = None,
     ) -> Self:
         """Lay evaluations side by side.
 
         Where `aligned` and `target` are among them, the validity gates are checked and
         every model named `repaired…` gets the share of the lost J that it won back.
 
+        With a `baseline` every other model is compared with it, prompt by prompt.
+
         Raises:
-            InvalidDataError: there is no evaluation, or two models answered different
-                prompts.
+            InvalidDataError: there is no evaluation or no such baseline, or two models
+                answered different prompts.
         """
         if not evaluations:
             detail = "a report needs at least one evaluated model, got none"
             raise InvalidDataError(detail)
+        gates = _gates(evaluations)
         return cls(
             title=title,
             commit=commit,
@@ -185,7 +201,22 @@ class Report(BaseModel):
                 if found.margin is not None
             },
             recovery=_recoveries(evaluations),
-            not_evaluable=_gates(evaluations),
+            not_evaluable=tuple(g.reason for g in gates if not g.passed),
+            gates=gates,
+            j_by_set={
+                name: j_by_set(found)
+                for name, found in evaluations.items()
+                if len(harmless_sets(found)) > 1
+            },
+            refusal_by_category={
+                name: by_category
+                for name, found in evaluations.items()
+                if (by_category := refusal_by_category(found))
+            },
+            kl={name: found.kl for name, found in evaluations.items() if found.kl},
+            differences=(
+                compare_evaluations(evaluations, baseline) if baseline else ()
+            ),
             recalibration=recalibration,
             compatibility=tuple(compatibility),
             seconds=dict(seconds or {}),
@@ -247,11 +278,11 @@ def _recoveries(evaluations: Mapping[str, Evaluation]) -> dict[str, Estimate]:
     }
 
 
-def _gates(evaluations: Mapping[str, Evaluation]) -> tuple[str, ...]:
+def _gates(evaluations: Mapping[str, Evaluation]) -> tuple[Gate, ...]:
     aligned, target = evaluations.get(ALIGNED), evaluations.get(TARGET)
     if aligned is None or target is None:
         return ()
-    return check_validity(aligned, target).reasons
+    return check_validity(aligned, target).gates
 
 
 def sets_of(report: Report) -> tuple[str, ...]:

@@ -20,8 +20,10 @@ from safegene.evaluation.report_charts import (
     time_chart,
 )
 from safegene.evaluation.report_tables import (
+    categories_table,
     claims_table,
     compatibility_table,
+    differences_table,
     facts_list,
     figures_table,
     tiles,
@@ -56,6 +58,8 @@ def render_html(report: Report) -> str:
         _claims(report),
         _answers(report),
         _figures(report),
+        _differences(report),
+        _categories(report),
         _recalibration(report),
         _compatibility(report),
         _time(report),
@@ -153,6 +157,27 @@ def _figures(report: Report) -> Markup:
             element("summary", "All figures in a table"),
             figures_table(report),
         ),
+    )
+
+
+def _differences(report: Report) -> str:
+    if not report.differences:
+        return ""
+    return _section(
+        f"Against {report.differences[0].baseline}",
+        "Differences in points, paired prompt by prompt, with 95 % bootstrap intervals;"
+        " McNemar's exact test where a figure is one rate.",
+        element("div", differences_table(report), class_="card"),
+    )
+
+
+def _categories(report: Report) -> str:
+    if not report.refusal_by_category:
+        return ""
+    return _section(
+        "Harm by harm",
+        "Refusal of harmful prompts by category, with intervals.",
+        element("div", categories_table(report), class_="card"),
     )
 
 

@@ -8,7 +8,7 @@ from safegene.evaluation.markup import Markup, element
 from safegene.evaluation.metrics import Estimate
 from safegene.evaluation.outcomes import Outcome
 from safegene.evaluation.report import ALIGNED, REPAIRED, TARGET, Report, sets_of
-from safegene.evaluation.report_text import percent
+from safegene.evaluation.report_text import difference_rows, kl_text, percent
 
 SET_HEADINGS = {LOOKALIKE: "look-alike"}
 
@@ -90,9 +90,37 @@ def _columns(report: Report) -> dict[str, Callable[[str], Markup]]:
         columns["Accuracy"] = lambda model: _share(report.task_accuracy.get(model))
     if report.margin:
         columns["Margin AUROC"] = lambda model: _auroc(report.margin.get(model))
+    for each in dict.fromkeys(name for found in report.kl.values() for name in found):
+        columns[f"KL {each}"] = partial(_divergence, report, each)
     if report.recovery:
         columns["Won back"] = lambda model: _share(report.recovery.get(model))
     return columns
+
+
+def differences_table(report: Report) -> Markup:
+    """Each model against the baseline, figure by figure, in points."""
+    rows = []
+    for name, figure, told, p_value in difference_rows(report):
+        value, interval = told.replace("-", "−").split(" [")  # noqa: RUF001
+        head = element("th", name, element("small", figure), scope="row")
+        cells = (_cell(value, f"[{interval}"), _cell(p_value or "–", ""))  # noqa: RUF001
+        rows.append(element("tr", head, *cells))
+    return _table(("Model", "Points", "McNemar"), rows)
+
+
+def categories_table(report: Report) -> Markup:
+    """Refusal of harmful prompts by category and model."""
+    models = report.refusal_by_category
+    names = sorted({name for found in models.values() for name in found})
+    rows = [
+        element(
+            "tr",
+            element("th", name, scope="row"),
+            *(_share(found.get(name)) for found in models.values()),
+        )
+        for name in names
+    ]
+    return _table(["Category", *models], rows)
 
 
 def facts_list(report: Report) -> str:
@@ -132,6 +160,14 @@ def _cell(value: str, aside: str) -> Markup:
 
 def _refuses(report: Report, set_name: str, model: str) -> Markup:
     return _share(report.refusal[model].get(set_name))
+
+
+def _divergence(report: Report, set_name: str, model: str) -> Markup:
+    found = report.kl.get(model, {}).get(set_name)
+    if found is None:
+        return _cell("–", "")  # noqa: RUF001
+    value, interval = kl_text(found).split(" [")
+    return _cell(value, f"[{interval}")
 
 
 def _auroc(margin: Margin | None) -> Markup:

@@ -1,6 +1,6 @@
 """The report as plain text: aligned columns, intervals in brackets."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
 from safegene.evaluation.evaluation import HARMFUL, LOOKALIKE
@@ -26,6 +26,7 @@ def table_lines(report: Report) -> list[str]:
         lines += columns(
             [[name, percent(share)] for name, share in report.recovery.items()]
         )
+    lines += _further(report)
     lines += _recalibration(report)
     if report.compatibility:
         lines += ["", "What the registry says fits"]
@@ -101,6 +102,76 @@ def _legend(report: Report) -> Iterable[str]:
     )
     yield "J = refusal rate on harmful minus on look-alike prompts."
     yield "Degenerate and off-task: harmful / look-alike."
+
+
+def _further(report: Report) -> list[str]:
+    """Harmless sets, KL, categories and differences, as far as there are any."""
+    lines = []
+    if report.j_by_set:
+        lines += ["", "J against each harmless set (over-refusal)"]
+        lines += columns(_by_model(report, report.j_by_set))
+    if report.kl:
+        lines += ["", "KL from the reference, nats per token"]
+        lines += columns(
+            [
+                [name, *(f"{each} {kl_text(found)}" for each, found in by_set.items())]
+                for name, by_set in report.kl.items()
+            ]
+        )
+    for name, by_category in report.refusal_by_category.items():
+        lines += ["", f"{name}: refuses harmful prompts by category"]
+        lines += columns(
+            [
+                [category, percent(found), f"n = {found.n}"]
+                for category, found in by_category.items()
+            ]
+        )
+    if report.differences:
+        lines += ["", f"Against {report.differences[0].baseline}, paired by prompt"]
+        lines += columns(difference_rows(report))
+    return lines
+
+
+def kl_text(found: Estimate) -> str:
+    """A divergence with its interval: `0.0123 [0.0101, 0.0150]`."""
+    return f"{found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
+
+
+def difference_rows(report: Report) -> list[list[str]]:
+    """Model, figure, difference in points with its interval, and McNemar's p."""
+    return [
+        [
+            each.model,
+            each.figure,
+            "{:+.1f} [{:+.1f}, {:+.1f}]".format(
+                *(
+                    100 * part
+                    for part in (
+                        each.difference.value,
+                        each.difference.low,
+                        each.difference.high,
+                    )
+                )
+            ),
+            "" if each.p_value is None else f"p = {each.p_value:.2g}",
+        ]
+        for each in report.differences
+    ]
+
+
+def _by_model(
+    report: Report, figures: Mapping[str, Mapping[str, Estimate]]
+) -> list[list[str]]:
+    return [
+        [
+            name,
+            *(
+                f"{each} {found} ({percent(report.refusal[name][each])})"
+                for each, found in by_set.items()
+            ),
+        ]
+        for name, by_set in figures.items()
+    ]
 
 
 def _recalibration(report: Report) -> list[str]:
