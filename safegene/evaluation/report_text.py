@@ -118,14 +118,9 @@ def _further(report: Report) -> list[str]:
                 for name, by_set in report.kl.items()
             ]
         )
-    for name, by_category in report.refusal_by_category.items():
-        lines += ["", f"{name}: refuses harmful prompts by category"]
-        lines += columns(
-            [
-                [category, percent(found), f"n = {found.n}"]
-                for category, found in by_category.items()
-            ]
-        )
+    if report.refusal_by_category:
+        lines += ["", "Refuses harmful prompts, by category"]
+        lines += columns(_category_rows(report.refusal_by_category))
     if report.differences:
         lines += ["", f"Against {report.differences[0].baseline}, paired by prompt"]
         lines += columns(difference_rows(report))
@@ -157,6 +152,21 @@ def difference_rows(report: Report) -> list[list[str]]:
         ]
         for each in report.differences
     ]
+
+
+def _category_rows(
+    by_model: Mapping[str, Mapping[str, Estimate]],
+) -> list[list[str]]:
+    counts = {
+        name: found.n for each in by_model.values() for name, found in each.items()
+    }
+    rows = [["category", "n", *by_model]]
+    for name in sorted(counts):
+        shares = [
+            percent(each[name]) if name in each else "-" for each in by_model.values()
+        ]
+        rows.append([name, str(counts[name]), *shares])
+    return rows
 
 
 def _by_model(
