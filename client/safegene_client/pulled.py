@@ -191,7 +191,9 @@ class PulledVector:
             from safegene.vectors.attach import attach
 
             coefficients = None if calibration is None else calibration.values
-            return attach(model, self.vector, coefficients)
+            return attach(
+                model, self.vector, coefficients, allow_negative=allow_negative
+            )
 
     def require_calibration(
         self, calibration: Calibration, model: Any, *, allow_negative: bool = False

@@ -153,7 +153,7 @@ def _stored_sketch(
 
 def _loaded_sketch(model: Any, architecture: Architecture) -> Sequence[float] | None:
     """The sketch of a loaded model; None for quantised or absent weights."""
-    from safegene.vectors.targets import base_layer, plain_path
+    from safegene.vectors.targets import base_layer, linear_shape, plain_path
 
     modules = {plain_path(name): module for name, module in model.named_modules()}
     weights: dict[str, Any] = {}
@@ -162,10 +162,9 @@ def _loaded_sketch(model: Any, architecture: Architecture) -> Sequence[float] | 
         if module is None or shape is None:
             return None
         weight = getattr(base_layer(module), "weight", None)
-        if weight is None or weight.is_meta:
+        if weight is None or weight.is_meta or not weight.is_floating_point():
             return None
-        expected = (shape.out_features, shape.in_features)
-        if not weight.is_floating_point() or tuple(weight.shape) != expected:
+        if linear_shape(module) != (shape.out_features, shape.in_features):
             return None
         weights[f"{run.module}.weight"] = weight
 

@@ -18,7 +18,10 @@ from safegene.artifact.canonical import canonical_json
 from safegene.artifact.digest import Digest, digest_bytes
 from safegene.errors import UnsupportedFamilyError
 
-SUPPORTED = ("gpt_neox", "llama", "mistral", "qwen2", "qwen3")
+SUPPORTED = (
+    *("gemma2", "gemma3_text", "glm4", "gpt2", "gpt_neox", "llama", "mistral"),
+    *("olmo2", "phi3", "qwen2", "qwen3"),
+)
 """Normalised model types with a data file in `families/`."""
 
 MAX_LAYERS = 1024
@@ -55,6 +58,15 @@ class Architecture(BaseModel):
     def fingerprint(self) -> Digest:
         """Digest of the canonical form; equal for all models of one family."""
         return digest_bytes(canonical_json(self.model_dump(mode="json")))
+
+    @property
+    def stored_transposed(self) -> bool:
+        """Whether weights are stored [in, out], as GPT-2's Conv1D does.
+
+        A fact of the family, not of one model, so it is not part of the fingerprint.
+        """
+        known = self.model_type in SUPPORTED
+        return known and bool(_family_facts(self.model_type).get("transposed", False))
 
     def module(self, path: str) -> ModuleShape | None:
         """The module at `path`, None when the model has none there."""
@@ -94,13 +106,28 @@ def _family(config: Mapping[str, Any]) -> dict[str, Any]:
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in SUPPORTED:
         message = (
-            f"unknown architecture: model_type {model_type!r}; supported are"
-            f" {', '.join(SUPPORTED)}"
+            f"unknown architecture: model_type {model_type!r}"
+            f"{_language_part(config)}; supported are {', '.join(SUPPORTED)}"
         )
         raise UnsupportedFamilyError(
             message, model_type=str(model_type), supported=SUPPORTED
         )
     return _family_facts(model_type)
+
+
+def _language_part(config: Mapping[str, Any]) -> str:
+    """What to do about a model that holds a language model beside other parts."""
+    part = config.get("text_config")
+    inner = part.get("model_type") if isinstance(part, Mapping) else None
+    if not isinstance(inner, str):
+        return ""
+    if inner not in SUPPORTED:
+        return f", whose language part is {inner!r}, is not supported either"
+    return (
+        f" is more than a language model; its language part is {inner!r}, which is"
+        " supported as a model of its own: save that part alone and name its directory"
+        " (docs/method.md, Models, has the four lines)"
+    )
 
 
 @cache
@@ -119,9 +146,13 @@ class _Sizes:
 
     def resolve(self) -> dict[str, int]:
         names = self._family["fields"]
+        for field in self._family.get("must_be_false", ()):
+            if self._config.get(field):
+                self._refuse(field, "false", self._config[field])
+        hidden = self._integer(names["hidden"])
         values = {
-            "hidden": self._integer(names["hidden"]),
-            "ffn": self._integer(names["ffn"]),
+            "hidden": hidden,
+            "ffn": self._integer(names["ffn"], default=self._default_ffn(hidden)),
             "layers": self._integer(names["layers"], limit=MAX_LAYERS),
             "heads": self._integer(names["heads"]),
         }
@@ -141,9 +172,16 @@ class _Sizes:
         values["q"] = heads * values["head_size"]
         values["kv"] = values["kv_heads"] * values["head_size"]
         values["qkv"] = values["q"] + 2 * values["kv"]
+        values["gate_up"] = 2 * values["ffn"]
         if values["qkv"] > MAX_WIDTH:
             self._refuse("heads times head size", f"1 to {MAX_WIDTH}", values["qkv"])
+        if values["gate_up"] > MAX_WIDTH:
+            self._refuse(names["ffn"], f"1 to {MAX_WIDTH // 2}", values["ffn"])
         return values
+
+    def _default_ffn(self, hidden: int) -> int | None:
+        times = self._family.get("ffn_default")
+        return None if times is None else int(times) * hidden
 
     def _default_kv_heads(self, heads: int) -> int:
         # The real classes take a null for "as many as heads", but a missing key for a

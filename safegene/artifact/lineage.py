@@ -10,7 +10,7 @@ import hashlib
 import json
 import struct
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from math import isfinite, sqrt
 from pathlib import Path
@@ -39,7 +39,7 @@ WEIGHTS_NAME = "model.safetensors"
 
 @dataclass(frozen=True)
 class SketchRun:
-    """Consecutive elements of one module's weight, in row-major order."""
+    """Consecutive elements of one module's weight, in the order they are stored in."""
 
     module: str
     offset: int
@@ -83,6 +83,20 @@ def read_sketch(
     return values
 
 
+def stored_name(name: str, names: Container[str]) -> str | None:
+    """The name a checkpoint stores a tensor under; None when it has none.
+
+    Checkpoints saved from a bare model (`GPT2Model`, as the Hub's `gpt2` was) lack the
+    first part of every name, and transformers adds it when loading; so do we.
+
+    Args:
+        name: as in the language model, such as `transformer.h.0.attn.c_attn.weight`.
+        names: what the checkpoint holds.
+    """
+    bare = name.partition(".")[2]
+    return next((known for known in (name, bare) if known in names), None)
+
+
 def sketch_from_checkpoint_dir(
     directory: Path, architecture: Architecture
 ) -> list[float]:
@@ -114,7 +128,7 @@ class CheckpointReader:
 
     def can_read(self, name: str) -> bool:
         """Whether there is such a tensor, in a dtype that can be compared."""
-        place = self._places.get(name)
+        place = self._place(name)
         return place is not None and place[1].dtype in COMPARABLE_DTYPES
 
     def read(self, name: str, offset: int, count: int) -> list[float]:
@@ -123,7 +137,7 @@ class CheckpointReader:
         Raises:
             TensorFileError: no such tensor, too few elements or an unreadable dtype.
         """
-        place = self._places.get(name)
+        place = self._place(name)
         if place is None:
             message = f"{self._directory}: the checkpoint has no tensor {name}"
             raise TensorFileError(message)
@@ -138,6 +152,10 @@ class CheckpointReader:
         with path.open("rb") as stream:
             stream.seek(start)
             return decode_values(stream.read(count * width), tensor.dtype)
+
+    def _place(self, name: str) -> tuple[Path, TensorEntry] | None:
+        stored = stored_name(name, self._places)
+        return None if stored is None else self._places[stored]
 
     def _files(self) -> list[Path]:
         single = self._directory / WEIGHTS_NAME

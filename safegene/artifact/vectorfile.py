@@ -72,7 +72,12 @@ def validate_tensor_file(manifest: Manifest, header: TensorHeader) -> None:
 
 
 def adapter_config(
-    *, base_id: str, revision: str, rank: int, footprint: tuple[str, ...]
+    *,
+    base_id: str,
+    revision: str,
+    rank: int,
+    footprint: tuple[str, ...],
+    stored_transposed: bool = False,
 ) -> bytes:
     """The servable PEFT configuration, as canonical JSON.
 
@@ -81,13 +86,15 @@ def adapter_config(
         revision: its revision.
         rank: the one rank of all factors.
         footprint: the modules' paths; their leaf names become `target_modules`.
+        stored_transposed: whether the family stores weights [in, out], which PEFT wants
+            to be told; the factors are the same in both cases.
     """
     leaves = sorted({path.rpartition(".")[2] for path in footprint})
     config: dict[str, Any] = {
         "alpha_pattern": {},
         "base_model_name_or_path": base_id,
         "bias": "none",
-        "fan_in_fan_out": False,
+        "fan_in_fan_out": stored_transposed,
         "inference_mode": True,
         "init_lora_weights": True,
         "lora_alpha": rank,
@@ -116,6 +123,7 @@ def validate_adapter_config(manifest: Manifest, data: bytes) -> None:
         revision=manifest.base_model.revision,
         rank=manifest.rank,
         footprint=manifest.footprint,
+        stored_transposed=manifest.architecture.stored_transposed,
     )
     if data == expected:
         return

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from safegene.artifact.calibration import Coefficients
+from safegene.artifact.calibration import Coefficients, refuse_negative
 from safegene.errors import NonFiniteTensorError, ShapeMismatchError, UsageError
 from safegene.vectors.factors import LowRankFactors
 from safegene.vectors.targets import base_weight, find_modules
@@ -27,8 +27,13 @@ def attach(
     model: nn.Module,
     vector: SafetyVector,
     coefficients: Coefficients | None = None,
+    *,
+    allow_negative: bool = False,
 ) -> "Attachment":
     """Attach a vector to a loaded model; all of it or nothing.
+
+    A PEFT model keeps its task adapter as it is; each can be switched without the
+    other.
 
     Args:
         model: a transformers or PEFT model in float32, float16 or bfloat16, or a
@@ -36,14 +41,16 @@ def attach(
         vector: made for the model's architecture; check lineage before.
         coefficients: by layer or by module; what is left out gets 0. None means 1
             everywhere.
+        allow_negative: take coefficients below 0, which remove safety.
 
     Raises:
         CompatibilityError: the model has another structure.
         ShapeMismatchError: a module has another shape.
         NonFiniteTensorError: a factor is, or becomes in the model's dtype, infinite.
-        UsageError: a coefficient is for what the vector does not touch, or not finite.
+        UsageError: a coefficient is for what the vector does not touch, negative or not
+            finite, or the vector changes nothing.
     """
-    return Attachment(model, vector, coefficients)
+    return Attachment(model, vector, coefficients, allow_negative=allow_negative)
 
 
 class Attachment:
@@ -54,6 +61,8 @@ class Attachment:
         model: nn.Module,
         vector: SafetyVector,
         coefficients: Coefficients | None = None,
+        *,
+        allow_negative: bool = False,
     ) -> None:
         self._model = model
         self.enabled = True
@@ -62,7 +71,7 @@ class Attachment:
         self._live: Tensor | None = None
         self._rows: dict[str, int] = {}
         self._handles: list[RemovableHandle] = []
-        self.swap(vector, coefficients)
+        self.swap(vector, coefficients, allow_negative=allow_negative)
 
     @property
     def vector(self) -> SafetyVector:
@@ -91,16 +100,28 @@ class Attachment:
             raise UsageError(message)
         self._strength = float(value)
 
-    def set_coefficients(self, coefficients: Coefficients | None) -> None:
+    def set_coefficients(
+        self, coefficients: Coefficients | None, *, allow_negative: bool = False
+    ) -> None:
         """Replace the coefficients; what is left out gets 0, None means 1 everywhere.
 
-        Raises:
-            UsageError: one is for what the vector does not touch, or not finite.
-        """
-        self._take(self._vector, coefficients)
+        Args:
+            coefficients: by layer or by module.
+            allow_negative: take coefficients below 0, which remove safety.
 
-    def _take(self, vector: SafetyVector, given: Coefficients | None) -> None:
-        by_module = vector.by_module(given)
+        Raises:
+            UsageError: one is for what the vector does not touch, negative or not
+                finite.
+        """
+        by_module = self._vector.by_module(coefficients, allow_negative=allow_negative)
+        self._take(self._vector, coefficients, by_module)
+
+    def _take(
+        self,
+        vector: SafetyVector,
+        given: Coefficients | None,
+        by_module: dict[str, float],
+    ) -> None:
         self._coefficients = by_module
         self._by_layer: dict[int, float] | None = None
         if not given or isinstance(next(iter(given)), int):
@@ -108,13 +129,17 @@ class Attachment:
             self._by_layer = {layer: by_module[path] for layer, path in layers}
 
     def swap(
-        self, vector: SafetyVector, coefficients: Coefficients | None = None
+        self,
+        vector: SafetyVector,
+        coefficients: Coefficients | None = None,
+        *,
+        allow_negative: bool = False,
     ) -> None:
         """Put another vector in place; on an error the old one stays as it was.
 
         Strength and the on-off switch stay as they are. Raises what `attach` raises.
         """
-        touched = vector.by_module(coefficients)
+        touched = vector.by_module(coefficients, allow_negative=allow_negative)
         modules = find_modules(self._model, vector)
         hooks = {
             path: _UpdateHook(self, path, vector, base_weight(module))
@@ -124,7 +149,7 @@ class Attachment:
         }
         self.detach()
         self._vector = vector
-        self._take(vector, coefficients)
+        self._take(vector, coefficients, touched)
         for path, hook in hooks.items():
             self._handles.append(modules[path].register_forward_hook(hook))
 
@@ -135,7 +160,9 @@ class Attachment:
         self._handles.clear()
 
     @contextmanager
-    def live_coefficients(self, live: Tensor) -> Iterator[None]:
+    def live_coefficients(
+        self, live: Tensor, *, allow_negative: bool = False
+    ) -> Iterator[None]:
         """Use a tensor of coefficients, so that gradients flow to it.
 
         It stands in for the coefficients and the strength; `enabled` still counts.
@@ -144,9 +171,11 @@ class Attachment:
             live: [L] for all samples, or [L, N] with one column a sample of the batch;
                 rows in the order of `vector.layers`, or of `vector.modules` with one a
                 module.
+            allow_negative: take coefficients below 0, which remove safety.
 
         Raises:
             ShapeMismatchError: it has another number of rows or of axes.
+            UsageError: one is negative.
         """
         expected, modules = len(self._vector.layers), self._vector.modules
         if live.dim() not in (1, 2) or live.shape[0] not in (expected, len(modules)):
@@ -166,6 +195,9 @@ class Attachment:
         else:
             rows = {layer: row for row, layer in enumerate(self._vector.layers)}
             self._rows = {path: rows[self._vector.layer_of(path)] for path in modules}
+        if not allow_negative:
+            lowest = live.detach().reshape(len(live), -1).amin(dim=1).tolist()
+            refuse_negative({path: lowest[row] for path, row in self._rows.items()})
         self._live = live
         try:
             yield

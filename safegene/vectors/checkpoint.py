@@ -20,12 +20,14 @@ from torch import Tensor
 
 from safegene.artifact.architecture import Architecture, architecture_from_config
 from safegene.artifact.digest import digest_bytes, digest_file
-from safegene.artifact.lineage import INDEX_NAME, WEIGHTS_NAME
+from safegene.artifact.lineage import INDEX_NAME, WEIGHTS_NAME, stored_name
+from safegene.artifact.manifest import CONFIG_NAME as ADAPTER_CONFIG_NAME
 from safegene.artifact.manifest import BaseModelRef, checked_line
 from safegene.errors import (
     InvalidDataError,
     TensorFileError,
     TransportError,
+    UnsupportedFamilyError,
     UsageError,
 )
 
@@ -116,23 +118,50 @@ class Checkpoint:
         """Names of all tensors."""
         return tuple(self.shards)
 
+    def stored_name(self, name: str) -> str | None:
+        """The name a tensor is stored under; None when the checkpoint has none.
+
+        Args:
+            name: as in the loaded language model; a checkpoint of the bare model has
+                its tensors without the first part, such as `transformer.`.
+        """
+        return stored_name(name, self.shards)
+
+    def is_transposed(self, name: str) -> bool:
+        """Whether a tensor is a linear weight stored [in, out], as Conv1D's are."""
+        return name in self._transposed
+
+    @cached_property
+    def _transposed(self) -> frozenset[str]:
+        try:
+            architecture = self.architecture
+        except UnsupportedFamilyError:
+            return frozenset()
+        if not architecture.stored_transposed:
+            return frozenset()
+        return frozenset(f"{module.path}.weight" for module in architecture.modules)
+
     def read(self, name: str) -> Tensor:
-        """Read one tensor in its stored dtype.
+        """Read one tensor in its stored dtype; linear weights as [out, in], always.
+
+        Args:
+            name: as in the loaded language model; see `stored_name`.
 
         Raises:
             TensorFileError: the checkpoint has no such tensor, or cannot be read.
         """
-        path = self.shards.get(name)
-        if path is None:
+        stored = self.stored_name(name)
+        if stored is None:
             message = f"{self.directory}: the checkpoint has no tensor {name}"
             raise TensorFileError(message)
+        path = self.shards[stored]
         try:
             with safe_open(path, framework="pt") as shard:
-                tensor: Tensor = shard.get_tensor(name)
+                tensor: Tensor = shard.get_tensor(stored)
         except (SafetensorError, OSError) as error:
-            message = f"{path}: cannot read {name}: {error}"
+            message = f"{path}: cannot read {stored}: {error}"
             raise TensorFileError(message) from None
-        return tensor
+        return tensor.T if self.is_transposed(name) else tensor
 
 
 def _locate(source: str | Path, revision: str | None) -> tuple[Path, str | None]:
@@ -201,6 +230,12 @@ def _read_config(directory: Path) -> dict[str, Any]:
         config = json.loads(path.read_bytes())
     except FileNotFoundError:
         message = f"{directory} is not a model: it has no {CONFIG_NAME}"
+        if (directory / ADAPTER_CONFIG_NAME).is_file():
+            message = (
+                f"{directory} is a PEFT adapter, not a model: name the directory of the"
+                " model it was made for, and give it as the task adapter beside"
+                " (--adapter; in Python task_adapter=…)"
+            )
         raise InvalidDataError(message) from None
     except ValueError as error:
         message = f"{path}: not JSON: {error}"

@@ -23,6 +23,8 @@ from safegene.vectors.targets import plain_path
 _HARMLESS = frozenset(
     {
         *("auto_mapping", "base_model_name_or_path", "exclude_modules", "eva_config"),
+        # How the model stores its weights; the factors are the same either way.
+        "fan_in_fan_out",
         *("inference_mode", "layers_pattern", "layers_to_transform", "lora_alpha"),
         *("lora_dropout", "megatron_core", "peft_type", "peft_version", "r"),
         *("qalora_group_size", "revision", "target_modules", "task_type", "use_rslora"),
@@ -66,6 +68,8 @@ def read_lora_adapter(directory: Path) -> dict[str, LowRankFactors]:
         if mark:
             a_RI, b_OR = (factor.float() for factor in pair)
             changes[plain_path(path)] = LowRankFactors(a_RI, b_OR * scaling)
+    if not changes:
+        _refuse(directory, "no tensors at all")
     return changes
 
 

@@ -5,19 +5,22 @@ out features, I in features.
 """
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 
-from safegene.artifact.calibration import Coefficients, refuse_negative
+from safegene.artifact.calibration import Coefficients
 from safegene.artifact.compatibility import compare, require
 from safegene.artifact.tensorfile import TensorEntry, read_header
 from safegene.errors import (
     CompatibilityError,
     NonFiniteTensorError,
     ShapeMismatchError,
+    UsageError,
 )
 from safegene.files import fresh_directory
 from safegene.vectors.checkpoint import Checkpoint
@@ -60,6 +63,14 @@ class MergeUndo:
         """Remember a weight before it changes."""
         self._originals.setdefault(weight, weight.detach().clone())
 
+    @property
+    def has_effect(self) -> bool:
+        """Whether any weight differs from what it was."""
+        return any(
+            not torch.equal(weight, original)
+            for weight, original in self._originals.items()
+        )
+
     def undo(self) -> None:
         """Restore the weights; a second call does nothing."""
         with torch.no_grad():
@@ -88,14 +99,16 @@ def merge_into(
         Restores the original bits; it holds a copy of every changed weight.
 
     Raises:
-        CompatibilityError: the model has another structure, or quantised weights.
+        CompatibilityError: the model has another structure, quantised weights, or a
+            task adapter of a kind that does more than add to the weight.
         ShapeMismatchError: a module has another shape.
         NonFiniteTensorError: a merged weight would hold NaN or infinity.
         UsageError: a coefficient is for what the vector does not touch, negative or not
-            finite.
+            finite; or no weight would change: the vector is zero, or too small for the
+            dtype.
     """
     changes = _vector_changes(vector, coefficients, allow_negative=allow_negative)
-    modules = find_modules(model, vector)
+    modules = find_modules(model, vector, to_merge=True)
     for path in changes:
         dtype = base_weight(modules[path]).dtype
         if not dtype.is_floating_point:
@@ -107,6 +120,8 @@ def merge_into(
             weight = base_weight(modules[path])
             undo.keep(weight)
             _add_in_place(weight, change, path, transposed=is_transposed(modules[path]))
+        if changes and not undo.has_effect:
+            _refuse_lost()
     except BaseException:
         undo.undo()
         raise
@@ -144,25 +159,32 @@ def merge_checkpoint(
         ShapeMismatchError: a weight has another shape than the change for it.
         InvalidDataError: the task adapter is of a kind that cannot be merged exactly.
         NonFiniteTensorError: a merged weight would hold NaN or infinity.
-        UsageError: `out` holds files, or a coefficient is senseless or negative.
+        UsageError: `out` holds files, a coefficient is senseless or negative, or no
+            weight would change.
     """
     verdict = compare(vector.architecture, source.config)
     require(verdict, allow_unverified_lineage=True)
-    changes: dict[str, list[LowRankFactors]] = {}
-    adapter = {} if task_adapter is None else read_lora_adapter(task_adapter)
     own = _vector_changes(vector, coefficients, allow_negative=allow_negative)
-    for part in (adapter, own):
-        for path, factors in part.items():
-            changes.setdefault(f"{path}.weight", []).append(factors)
-    _check_places(source, changes)
+    if vector.changes_nothing or not own:
+        message = (
+            "nothing to merge: the update is zero in every layer, so the result would"
+            f" be {source.model_id} itself; recalibrate with a larger budget, or give"
+            " other coefficients"
+        )
+        raise UsageError(message)
+    adapter = {} if task_adapter is None else read_lora_adapter(task_adapter)
+    changes = _by_tensor(source, (adapter, own))
     with fresh_directory(out) as work:
         _copy_other_files(source.directory, work)
+        changed = False
         for done, shard in enumerate(source.weight_files, 1):
             copy = work / shard.name
             shutil.copyfile(shard, copy)
-            _rewrite(copy, changes)
+            changed |= _rewrite(copy, changes)
             if progress:
                 progress(done, len(source.weight_files))
+        if not changed:
+            _refuse_lost()
 
 
 def _vector_changes(
@@ -171,9 +193,7 @@ def _vector_changes(
     *,
     allow_negative: bool,
 ) -> dict[str, LowRankFactors]:
-    by_module = vector.by_module(coefficients)
-    if coefficients is not None and not allow_negative:
-        refuse_negative(coefficients)
+    by_module = vector.by_module(coefficients, allow_negative=allow_negative)
     return {
         path: vector.factors[path].scaled(coefficient)
         for path, coefficient in by_module.items()
@@ -181,13 +201,25 @@ def _vector_changes(
     }
 
 
+@dataclass
+class _TensorChange:
+    """What is added to one stored tensor."""
+
+    transposed: bool
+    parts: list[LowRankFactors]
+
+    def deltas(self) -> list[Tensor]:
+        """The changes, laid out as the tensor is."""
+        wide = (part.delta() for part in self.parts)
+        return [delta.T if self.transposed else delta for delta in wide]
+
+
 def _add_in_place(
     weight: Tensor, change: LowRankFactors, name: str, *, transposed: bool
 ) -> None:
-    delta_OI = change.delta().to(weight.device)
-    delta = delta_OI.T if transposed else delta_OI
+    (delta,) = _TensorChange(transposed, [change]).deltas()
     with torch.no_grad():
-        weight.copy_(_added(weight, [delta], name))
+        weight.copy_(_added(weight, [delta.to(weight.device)], name))
 
 
 def _added(weight: Tensor, deltas: list[Tensor], name: str) -> Tensor:
@@ -201,15 +233,27 @@ def _added(weight: Tensor, deltas: list[Tensor], name: str) -> Tensor:
     return merged
 
 
-def _check_places(
-    source: Checkpoint, changes: Mapping[str, list[LowRankFactors]]
-) -> None:
-    """Every change has a weight of its shape; before anything is written."""
+def _refuse_lost() -> NoReturn:
+    message = (
+        "the vector changes no weight: all of it is lost in rounding to the weights'"
+        " dtype; attach it instead, merge into a float32 model, or use larger"
+        " coefficients"
+    )
+    raise UsageError(message)
+
+
+def _by_tensor(
+    source: Checkpoint, changes: Iterable[Mapping[str, LowRankFactors]]
+) -> dict[str, _TensorChange]:
+    """Every change has a weight of its shape; checked before anything is written."""
     entries: dict[str, TensorEntry] = {}
     for shard in source.weight_files:
         entries |= read_header(shard).by_name
-    for name, parts in changes.items():
-        entry = entries.get(name)
+    found: dict[str, _TensorChange] = {}
+    for path, factors in (item for part in changes for item in part.items()):
+        name = f"{path}.weight"
+        stored = source.stored_name(name)
+        entry = None if stored is None else entries.get(stored)
         if entry is None or entry.dtype not in _DTYPES:
             kind = (
                 "no such weight" if entry is None else f"it quantised ({entry.dtype})"
@@ -219,29 +263,38 @@ def _check_places(
                 " the unquantised model, or write an adapter (`safegene apply`)"
             )
             raise CompatibilityError(message)
-        for part in parts:
-            expected = (part.b_OR.shape[0], part.a_RI.shape[1])
-            if entry.shape != expected:
-                message = (
-                    f"{name}: expected shape {expected} as of the change, got"
-                    f" {entry.shape}"
-                )
-                raise ShapeMismatchError(
-                    message, module=name, expected=expected, actual=entry.shape
-                )
+        transposed = source.is_transposed(name)
+        expected = (factors.b_OR.shape[0], factors.a_RI.shape[1])
+        actual = entry.shape[::-1] if transposed else entry.shape
+        if actual != expected:
+            message = (
+                f"{name}: expected shape {expected} as of the change, got {actual}"
+            )
+            raise ShapeMismatchError(
+                message, module=name, expected=expected, actual=actual
+            )
+        found.setdefault(entry.name, _TensorChange(transposed, [])).parts.append(
+            factors
+        )
+    return found
 
 
-def _rewrite(shard: Path, changes: Mapping[str, list[LowRankFactors]]) -> None:
+def _rewrite(shard: Path, changes: Mapping[str, _TensorChange]) -> bool:
+    """Add the changes where the tensors lie; tell whether any byte is another one."""
+    changed = False
     touched = [entry for entry in read_header(shard).tensors if entry.name in changes]
     with shard.open("r+b") as stream:
         for entry in touched:
             stream.seek(entry.start)
             data = bytearray(stream.read(entry.end - entry.start))
             weight = torch.frombuffer(data, dtype=_DTYPES[entry.dtype])
-            deltas = [part.delta() for part in changes[entry.name]]
+            deltas = changes[entry.name].deltas()
             merged = _added(weight.view(entry.shape), deltas, entry.name)
+            merged_bytes = merged.contiguous().view(torch.uint8).numpy().tobytes()
             stream.seek(entry.start)
-            stream.write(merged.contiguous().view(torch.uint8).numpy().tobytes())
+            stream.write(merged_bytes)
+            changed |= merged_bytes != data
+    return changed
 
 
 def _copy_other_files(source: Path, work: Path) -> None:

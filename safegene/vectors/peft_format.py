@@ -17,11 +17,7 @@ from torch import Tensor
 
 from safegene.artifact.architecture import Architecture
 from safegene.artifact.bundle import verify_directory
-from safegene.artifact.calibration import (
-    Coefficients,
-    decimal_text,
-    refuse_negative,
-)
+from safegene.artifact.calibration import Coefficients, decimal_text
 from safegene.artifact.card import write_card
 from safegene.artifact.digest import digest_file
 from safegene.artifact.lineage import load_sketch, write_sketch
@@ -164,14 +160,20 @@ def export_adapter(
         allow_negative: take coefficients below 0, which remove safety.
 
     Raises:
-        UsageError: the directory holds files, or a coefficient is senseless or
-            negative.
+        UsageError: the directory holds files, a coefficient is senseless or negative,
+            or nothing is left that changes a model.
         NonFiniteTensorError: a factor holds NaN or infinity.
     """
-    if coefficients is not None and not allow_negative:
-        refuse_negative(coefficients)
+    scaled = vector.scaled(coefficients, allow_negative=allow_negative)
+    if scaled.changes_nothing:
+        message = (
+            "nothing to export: the update is zero in every layer, so the adapter would"
+            " leave the model as it is; recalibrate with a larger budget, or give other"
+            " coefficients"
+        )
+        raise UsageError(message)
     with fresh_directory(Path(directory)) as work:
-        _write_adapter(vector.scaled(coefficients), work)
+        _write_adapter(scaled, work)
 
 
 def servable_rank(rank: int) -> int:
@@ -213,6 +215,7 @@ def _write_adapter(vector: SafetyVector, work: Path) -> tuple[str, ...]:
         revision=vector.base_model.revision,
         rank=rank,
         footprint=footprint,
+        stored_transposed=vector.architecture.stored_transposed,
     )
     (work / CONFIG_NAME).write_bytes(config)
     return footprint

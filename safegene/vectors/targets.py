@@ -9,26 +9,42 @@ from typing import Any
 from torch import Tensor, nn
 
 from safegene.artifact.compatibility import compare, require
-from safegene.errors import CompatibilityError, ShapeMismatchError
+from safegene.errors import CompatibilityError, ShapeMismatchError, UsageError
 from safegene.vectors.vector import SafetyVector
 
 _PEFT_PREFIXES = ("base_model.model.", "base_model.")
 
 
-def find_modules(model: nn.Module, vector: SafetyVector) -> dict[str, nn.Module]:
+def find_modules(
+    model: nn.Module, vector: SafetyVector, *, to_merge: bool = False
+) -> dict[str, nn.Module]:
     """Every module of the vector's footprint, by path; all of them or an error.
 
     The structure of the whole model is compared first, as far as the model has a
     config: a deeper model of equal width must not pass because its first layers fit.
 
+    Args:
+        model: transformers or PEFT model.
+        vector: whose footprint is looked for.
+        to_merge: the weights will be changed, which must act like an attached vector.
+
     Returns:
-        The module that is called in the forward pass: for a PEFT model the LoRA layer,
-        so that its output already holds the task adapter.
+        The modules that are called in the forward pass. Under a task adapter of LoRA's
+        kind that is the linear layer inside, which outlives the adapter's unloading;
+        adapters of other kinds may go past it, so there it is their own layer.
 
     Raises:
-        CompatibilityError: the model has another structure or lacks a module.
+        CompatibilityError: the model has another structure or lacks a module; or, to
+            merge, a task adapter is on it that does more than add to the weight.
         ShapeMismatchError: a module's weight has another shape.
+        UsageError: the vector changes nothing.
     """
+    if vector.changes_nothing:
+        message = (
+            f"the vector {vector.identity or ''} changes nothing: its updates are zero"
+            " in every layer that is left; extract it again, or select more layers"
+        )
+        raise UsageError(message)
     config = plain_config(model)
     if config:
         verdict = compare(vector.architecture, config)
@@ -53,7 +69,9 @@ def find_modules(model: nn.Module, vector: SafetyVector) -> dict[str, nn.Module]
             raise ShapeMismatchError(
                 message, module=path, expected=expected, actual=actual
             )
-        found[path] = module
+        if to_merge:
+            _require_additive(module, path)
+        found[path] = _called(module)
     return found
 
 
@@ -66,9 +84,34 @@ def plain_path(name: str) -> str:
 
 
 def base_layer(module: nn.Module) -> nn.Module:
-    """The linear layer itself, under a PEFT wrapper if there is one."""
-    inner = getattr(module, "base_layer", None)
-    return inner if isinstance(inner, nn.Module) else module
+    """The linear layer itself, under as many PEFT wrappers as there are."""
+    while isinstance(inner := getattr(module, "base_layer", None), nn.Module):
+        module = inner
+    return module
+
+
+def _called(module: nn.Module) -> nn.Module:
+    """The innermost layer that is sure to be called."""
+    while hasattr(module, "lora_A"):
+        module = module.base_layer
+    return module
+
+
+def _require_additive(module: nn.Module, path: str) -> None:
+    """Refuse a layer under whose adapter a changed weight is no attached vector."""
+    while isinstance(inner := getattr(module, "base_layer", None), nn.Module):
+        # PEFT keeps DoRA and its like as variants of LoRA, by adapter name.
+        if not hasattr(module, "lora_A") or getattr(module, "lora_variant", None):
+            kind = "DoRA or another variant of LoRA"
+            if not hasattr(module, "lora_A"):
+                kind = type(module).__module__.removeprefix("peft.tuners.")
+            message = (
+                f"{path}: its task adapter ({kind}) does more than add to the weight,"
+                " so that merging below it would not act like the vector; merge the"
+                " adapter first (merge_and_unload), or attach the vector instead"
+            )
+            raise CompatibilityError(message)
+        module = inner
 
 
 def base_weight(module: nn.Module) -> Tensor:
@@ -86,7 +129,9 @@ def base_weight(module: nn.Module) -> Tensor:
 
 def is_transposed(module: nn.Module) -> bool:
     """Whether the weight is stored [in, out], as transformers' Conv1D does."""
-    return type(base_layer(module)).__name__ == "Conv1D"
+    layer = base_layer(module)
+    # Under PEFT's `modules_to_save` the copy in use is of the original's class.
+    return type(getattr(layer, "original_module", layer)).__name__ == "Conv1D"
 
 
 def linear_shape(module: nn.Module) -> tuple[int, ...]:

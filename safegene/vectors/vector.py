@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from safegene.artifact.architecture import Architecture
-from safegene.artifact.calibration import Coefficients
+from safegene.artifact.calibration import Coefficients, refuse_negative
 from safegene.artifact.manifest import BaseModelRef, Recipe
 from safegene.artifact.segments import layer_index
 from safegene.errors import ManifestError, ShapeMismatchError, UsageError
@@ -74,6 +74,16 @@ class SafetyVector:
         """Largest rank of its factors."""
         return max(factors.rank for factors in self.factors.values())
 
+    @cached_property
+    def changes_nothing(self) -> bool:
+        """Whether every update that selection left is zero."""
+        return not any(
+            self.layer_of(path) in self.layers
+            and bool(factors.a_RI.any())
+            and bool(factors.b_OR.any())
+            for path, factors in self.factors.items()
+        )
+
     @staticmethod
     def layer_of(path: str) -> int:
         """Layer number in a module's path.
@@ -99,7 +109,7 @@ class SafetyVector:
         )
 
     def coefficients(self, given: Mapping[int, float] | None) -> dict[int, float]:
-        """One coefficient for every touched layer.
+        """One coefficient for every touched layer, of either sign.
 
         Args:
             given: by layer; layers left out get 0. None means 1 everywhere.
@@ -123,16 +133,22 @@ class SafetyVector:
                 raise UsageError(message)
         return {layer: float(given.get(layer, 0.0)) for layer in self.layers}
 
-    def by_module(self, given: Coefficients | None) -> dict[str, float]:
+    def by_module(
+        self, given: Coefficients | None, *, allow_negative: bool = False
+    ) -> dict[str, float]:
         """One coefficient for every touched module.
 
         Args:
             given: by layer or by module; what is left out gets 0. None means 1
                 everywhere.
+            allow_negative: take coefficients below 0, which remove safety.
 
         Raises:
-            UsageError: one is for what the vector does not touch, or not finite.
+            UsageError: one is for what the vector does not touch, negative or not
+                finite.
         """
+        if given is not None and not allow_negative:
+            refuse_negative(given)
         by_path: dict[str, float] = {}
         by_number: dict[int, float] = {}
         for unit, coefficient in ({} if given is None else given).items():
@@ -160,9 +176,11 @@ class SafetyVector:
         by_layer = self.coefficients(None if given is None else by_number)
         return {path: by_layer[self.layer_of(path)] for path in self.modules}
 
-    def scaled(self, given: Coefficients | None) -> "SafetyVector":
+    def scaled(
+        self, given: Coefficients | None, *, allow_negative: bool = False
+    ) -> "SafetyVector":
         """The vector with coefficients folded into B; see `by_module`."""
-        by_module = self.by_module(given)
+        by_module = self.by_module(given, allow_negative=allow_negative)
         factors = {
             path: part.scaled(by_module.get(path, 0.0))
             for path, part in self.factors.items()

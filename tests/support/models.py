@@ -14,9 +14,15 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma3TextConfig,
+    Glm4Config,
+    GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
     MistralConfig,
+    Olmo2Config,
+    Phi3Config,
     PretrainedConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -30,7 +36,10 @@ from safegene.vectors.factors import LowRankFactors
 from safegene.vectors.vector import SafetyVector
 
 FAMILIES = ("llama", "qwen2", "gpt_neox")
-ALL_FAMILIES = (*FAMILIES, "mistral", "qwen3")
+ALL_FAMILIES = (
+    *(*FAMILIES, "mistral", "qwen3", "gemma2", "gemma3_text", "phi3", "gpt2"),
+    *("olmo2", "glm4"),
+)
 
 SHARD_SIZE = "30KB"
 """Cuts a tiny model into a handful of shards."""
@@ -52,12 +61,24 @@ _SIZES = {
     "eos_token_id": 2,
     "initializer_range": 0.1,
 }
+_GEMMA = {
+    "num_key_value_heads": 2,
+    "head_dim": 12,
+    "sliding_window": 8,
+    "layer_types": ["sliding_attention", "full_attention"],
+}
 _CONFIGS: Mapping[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
     "llama": (LlamaConfig, {"num_key_value_heads": 2, "head_dim": 12}),
     "mistral": (MistralConfig, {"num_key_value_heads": 2}),
     "qwen2": (Qwen2Config, {"num_key_value_heads": 2}),
     "qwen3": (Qwen3Config, {"num_key_value_heads": 2, "head_dim": 16}),
     "gpt_neox": (GPTNeoXConfig, {}),
+    "gemma2": (Gemma2Config, _GEMMA),
+    "gemma3_text": (Gemma3TextConfig, _GEMMA),
+    "phi3": (Phi3Config, {"num_key_value_heads": 2}),
+    "gpt2": (GPT2Config, {"n_inner": 48}),
+    "olmo2": (Olmo2Config, {"num_key_value_heads": 2}),
+    "glm4": (Glm4Config, {"num_key_value_heads": 2, "head_dim": 16}),
 }
 
 

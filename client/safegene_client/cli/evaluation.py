@@ -267,8 +267,10 @@ def _measured(
             with ExitStack() as worn:
                 if entrant.name in opened:
                     pulled, calibration = opened[entrant.name]
-                    by_layer = None if calibration is None else calibration.by_layer
-                    worn.enter_context(attach(model, pulled.vector, by_layer))
+                    given = None if calibration is None else calibration.values
+                    # Negative ones were refused, or allowed, when it was read.
+                    on = attach(model, pulled.vector, given, allow_negative=True)
+                    worn.enter_context(on)
                 if number == 0 and len(entrants) > 1 and suite.own_ground:
                     reference = kept.enter_context(
                         recorded_reference(model, tokenizer, suite.own_ground)

@@ -265,7 +265,7 @@ def apply(
         from safegene.vectors.peft_format import export_adapter
         from safegene_client.combine import combined_with_adapter
 
-        found = pulled.vector.scaled(coefficients)
+        found = pulled.vector.scaled(coefficients, allow_negative=allow_negative)
         if adapter is not None:
             found = combined_with_adapter(found, adapter)
         export_adapter(replace(found, base_model=named), out)

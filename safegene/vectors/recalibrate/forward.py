@@ -93,8 +93,9 @@ class Runner:
         user of the calibration gets. K is the largest `keep` of the batch.
         """
         values = point_S.tolist()
-        by_unit = dict(zip(self._units, values, strict=True))
-        self._attachment.set_coefficients(cast("Coefficients", by_unit))
+        by_unit = cast("Coefficients", dict(zip(self._units, values, strict=True)))
+        # The search keeps to its box, which has negative ones only where asked for.
+        self._attachment.set_coefficients(by_unit, allow_negative=True)
         with torch.no_grad():
             prefix = self._prefix(rows)
         for indices in self._batches(rows):
@@ -110,7 +111,8 @@ class Runner:
         for indices in self._batches(rows):
             live_SN = point_S.float().to(device)[:, None].repeat(1, len(indices))
             live_SN.requires_grad_()
-            with torch.enable_grad(), self._attachment.live_coefficients(live_SN):
+            live = self._attachment.live_coefficients(live_SN, allow_negative=True)
+            with torch.enable_grad(), live:
                 logits_NKV = self._logits([rows[index] for index in indices])
             yield LiveBatch(indices, logits_NKV, live_SN)
 
