@@ -93,7 +93,7 @@ def base_layer(module: nn.Module) -> nn.Module:
 def _called(module: nn.Module) -> nn.Module:
     """The innermost layer that is sure to be called."""
     while hasattr(module, "lora_A"):
-        module = module.base_layer
+        module = module.get_submodule("base_layer")
     return module
 
 

@@ -147,8 +147,6 @@ class SafetyVector:
             UsageError: one is for what the vector does not touch, negative or not
                 finite.
         """
-        if given is not None and not allow_negative:
-            refuse_negative(given)
         by_path: dict[str, float] = {}
         by_number: dict[int, float] = {}
         for unit, coefficient in ({} if given is None else given).items():
@@ -171,9 +169,11 @@ class SafetyVector:
                 f" {next(iter(by_number))} and {next(iter(by_path))}"
             )
             raise UsageError(message)
+        by_layer = self.coefficients(None if given is None else by_number)
+        if given is not None and not allow_negative:
+            refuse_negative(given)
         if by_path:
             return {path: by_path.get(path, 0.0) for path in self.modules}
-        by_layer = self.coefficients(None if given is None else by_number)
         return {path: by_layer[self.layer_of(path)] for path in self.modules}
 
     def scaled(

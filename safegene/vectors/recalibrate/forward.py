@@ -142,7 +142,7 @@ class Runner:
     def _prefix(self, rows: Sequence[TokenRow]) -> Prefix | None:
         """Run what all rows begin with, up to the first token that is looked at."""
         ids = common_beginning(rows)
-        if len(ids) < LEAST_PREFIX:
+        if len(ids) < LEAST_PREFIX or self._is_beyond_window(rows):
             return None
         device = next(self._model.parameters()).device
         cache = DynamicCache(config=text_config(self._model))
@@ -153,6 +153,15 @@ class Runner:
             logits_to_keep=1,
         )
         return Prefix(ids, cache)
+
+    def _is_beyond_window(self, rows: Sequence[TokenRow]) -> bool:
+        """Whether a sliding window would cut a row's beginning off.
+
+        The window counts places, and shorter rows have padding between the beginning
+        and the rest: it would cut more from them than when they run on their own.
+        """
+        window = getattr(text_config(self._model), "sliding_window", None)
+        return window is not None and max(len(row.ids) for row in rows) > window
 
     def _logits(self, rows: Sequence[TokenRow], prefix: Prefix | None = None) -> Tensor:
         self.work += len(rows)

@@ -256,7 +256,7 @@ def test_select_names_the_prompts_it_lacks(capsys, place):
 
 def test_recalibrate_finds_negative_coefficients_on_request_only(place, base):
     # The other way around in a layer, which only a negative coefficient puts right.
-    turned = random_vector(base).scaled({0: 1.0, 1: -1.0})
+    turned = random_vector(base).scaled({0: 1.0, 1: -1.0}, allow_negative=True)
     save_vector(turned, place / "turned", namespace="a", name="b", version="1")
     command = ("recalibrate", "./turned", "--model", "target", *PROMPTS)
     command = (*command, "--task", "task.jsonl", "--budget", "1")

@@ -62,6 +62,20 @@ def test_task_adapter_does_not_hide_the_base(architecture, sketch):
     assert level_of(adapted, architecture, sketch) is Level.EXACT
 
 
+@pytest.mark.parametrize("family", ["gpt2", "phi3"])
+def test_transposed_and_fused_weights_are_compared_as_stored(family, tmp_path):
+    model = tiny_model(family)
+    directory = save_checkpoint(model, tmp_path, sharded=True)
+    family_of = architecture_from_config(model.config.to_dict())
+    own = sketch_from_checkpoint_dir(directory, family_of)
+
+    assert level_of(model, family_of, own) is Level.EXACT
+    assert level_of(directory, family_of, own) is Level.EXACT
+    assert level_of(changed(model), family_of, own) is Level.COMPATIBLE
+    stranger = tiny_model(family, seed=99)
+    assert level_of(stranger, family_of, own) is Level.INCOMPATIBLE
+
+
 def test_stranger_of_the_same_structure_is_found_out(architecture, sketch, tmp_path):
     stranger = tiny_model(seed=99)
     save_checkpoint(stranger, tmp_path)

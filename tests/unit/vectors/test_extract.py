@@ -27,6 +27,7 @@ from safegene.errors import (
 )
 from safegene.vectors.checkpoint import Checkpoint
 from safegene.vectors.extract import extract_safety_vector
+from safegene.vectors.targets import is_transposed
 
 EXACT = 1e-5
 """Relative: the difference of two float32 weights, and a product of rank 2."""
@@ -37,11 +38,13 @@ def _open(pair):
 
 
 def _differences(pair):
-    return {
-        path: pair.aligned.get_submodule(path).weight.detach()
-        - pair.degraded.get_submodule(path).weight.detach()
-        for path in linear_paths(pair.aligned)
-    }
+    """By module, [out, in] whatever the storage."""
+    found = {}
+    for path in linear_paths(pair.aligned):
+        layers = [m.get_submodule(path) for m in (pair.aligned, pair.degraded)]
+        difference = layers[0].weight.detach() - layers[1].weight.detach()
+        found[path] = difference.T if is_transposed(layers[0]) else difference
+    return found
 
 
 @pytest.mark.parametrize("family", ALL_FAMILIES)

@@ -21,13 +21,19 @@ from support.models import (
     random_vector,
     save_checkpoint,
     save_pair,
+    tiny_config,
     tiny_model,
     weight_bytes,
 )
-from transformers import AutoModelForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    Gemma3Config,
+)
 from transformers.pytorch_utils import Conv1D
 
 from safegene.artifact.architecture import SUPPORTED
+from safegene.errors import UnsupportedFamilyError
 from safegene.vectors.attach import attach
 from safegene.vectors.checkpoint import Checkpoint
 from safegene.vectors.extract import extract_safety_vector
@@ -165,6 +171,29 @@ def test_half_precision_targets_are_repaired_within_their_rounding(
     assert weight_bytes(loaded) == weight_bytes(model)
     undo.undo()
     assert weight_bytes(model) == weights
+
+
+def test_language_part_of_a_larger_model_is_saved_alone_as_the_guide_says(tmp_path):
+    text = tiny_config("gemma3_text").to_dict()
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    vision |= {"num_attention_heads": 2, "image_size": 16, "patch_size": 8}
+    config = Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=4)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        whole = AutoModelForImageTextToText.from_config(config).eval()
+    whole.save_pretrained(tmp_path / "whole")
+    ids = random_ids(tiny_model("gemma3_text"))
+
+    with pytest.raises(UnsupportedFamilyError, match="save that part alone"):
+        _ = Checkpoint.open(tmp_path / "whole").architecture
+    part = AutoModelForCausalLM.from_config(whole.config.text_config, dtype=whole.dtype)
+    part.model.load_state_dict(whole.model.language_model.state_dict())
+    part.save_pretrained(tmp_path / "part")
+
+    alone = AutoModelForCausalLM.from_pretrained(tmp_path / "part").eval()
+    assert torch.allclose(logits_of(alone, ids), logits_of(whole, ids), atol=SAME)
+    vector = random_vector(alone)
+    merge_checkpoint(Checkpoint.open(tmp_path / "part"), vector, tmp_path / "out")
 
 
 coefficients = st.dictionaries(
