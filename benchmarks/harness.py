@@ -72,6 +72,8 @@ class Benchmark:
         self.ratios: dict[str, Spread] = {}
         self.figures: dict[str, float] = {}
         """Other measured numbers, such as bytes; the name tells the unit."""
+        self.extra: dict[str, Any] = {}
+        """More for the file alone, by key."""
 
     def measure(
         self,
@@ -108,7 +110,7 @@ class Benchmark:
         self.ratios[name] = Spread.of([ours / theirs for ours, theirs in pairs])
         return self.ratios[name]
 
-    def document(self, summary: str) -> dict[str, Any]:
+    def document(self, summary: str | Mapping[str, Any]) -> dict[str, Any]:
         """Everything, as it is written."""
         return {
             "benchmark": self.name,
@@ -117,6 +119,7 @@ class Benchmark:
             "ratios": {name: vars(found) for name, found in self.ratios.items()},
             "seconds": {name: vars(found) for name, found in self.seconds.items()},
             "figures": self.figures,
+            **self.extra,
             "settings": self.settings,
             "commit": commit(),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -124,11 +127,12 @@ class Benchmark:
             "versions": versions(),
         }
 
-    def finish(self, summary: str, out: Path = OUT) -> Path:
+    def finish(self, summary: str | Mapping[str, Any], out: Path = OUT) -> Path:
         """Print the table, write the file, return its path.
 
         Args:
-            summary: the answer, in one or two sentences with the figures.
+            summary: the answer, in one or two sentences with the figures; or figures
+                by name, with the sentences under `text`.
             out: directory to write to.
         """
         out.mkdir(parents=True, exist_ok=True)
@@ -140,7 +144,8 @@ class Benchmark:
         print(f"\n{self.question}\n")
         for line in self.table():
             print(line)
-        print(f"\n{summary}\n\nwritten to {path}")
+        told = summary if isinstance(summary, str) else summary["text"]
+        print(f"\n{told}\n\nwritten to {path}")
         return path
 
     def table(self) -> Iterator[str]:
@@ -148,7 +153,7 @@ class Benchmark:
         rows = [(name, f"{found} s") for name, found in self.seconds.items()]
         rows += [(name, f"{found} x") for name, found in self.ratios.items()]
         rows += [(name, f"{found:.4g}") for name, found in self.figures.items()]
-        width = max(len(name) for name, _ in rows)
+        width = max((len(name) for name, _ in rows), default=0)
         yield f"{'':{width}}  median [quartiles]"
         for name, text in rows:
             yield f"{name:{width}}  {text}"
@@ -183,17 +188,34 @@ def peak_memory(module: str, *arguments: str) -> int:
     return int(ended.stdout.split()[-1])
 
 
+@dataclass
+class Peak:
+    """How far a block raised the process's memory."""
+
+    size: int = 0
+    """Bytes, known when the block has ended."""
+
+
+@contextmanager
+def watch_peak() -> Iterator[Peak]:
+    """Measure how far the block raises this process's peak of resident memory."""
+    # Writing 5 sets the kernel's high-water mark back to what is resident now.
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    before = _peak()
+    peak = Peak()
+    yield peak
+    peak.size = _peak() - before
+
+
 @contextmanager
 def print_own_peak() -> Iterator[None]:
     """Print how far the block raised this process's peak of resident memory, in bytes.
 
     Call it after the imports and before anything large is loaded.
     """
-    # Writing 5 sets the kernel's high-water mark back to what is resident now.
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    before = _peak()
-    yield
-    print(_peak() - before)
+    with watch_peak() as peak:
+        yield
+    print(peak.size)
 
 
 def _peak() -> int:

@@ -46,7 +46,7 @@ class StepCache:
         self, step: str, inputs: Mapping[str, Any], build: Callable[[Path], None]
     ) -> Result:
         """Return the step's result, building it into a new directory when needed."""
-        key = self._key(step, inputs)
+        key = self.key(step, inputs)
         directory = self.root / f"{step}-{key}"
         if directory.is_dir():
             seconds = json.loads((directory / TIMING_NAME).read_text())["seconds"]
@@ -61,7 +61,8 @@ class StepCache:
         unfinished.rename(directory)
         return Result(directory, key, seconds, reused=False)
 
-    def _key(self, step: str, inputs: Mapping[str, Any]) -> str:
+    def key(self, step: str, inputs: Mapping[str, Any]) -> str:
+        """What a step's result is kept under, whether it is there or not."""
         facts = {"step": step, "inputs": inputs, "libraries": self._libraries}
         text = json.dumps(facts, sort_keys=True, default=str)
         return digest_bytes(text.encode()).hex[:16]

@@ -35,7 +35,8 @@ def load_data(directory: Path = DATA) -> DemoData:
     rows: dict[tuple[str, str], tuple[PromptRow, ...]] = {}
     for name in SETS:
         path = directory / f"{name}.jsonl"
-        splits = [json.loads(line)["split"] for line in path.open(encoding="utf-8")]
+        lines = path.read_text(encoding="utf-8").splitlines()
+        splits = [json.loads(line)["split"] for line in lines]
         for row, split in zip(read_rows(path), splits, strict=True):
             rows[name, split] = (*rows.get((name, split), ()), row)
     return DemoData(rows)

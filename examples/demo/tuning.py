@@ -1,18 +1,18 @@
-"""Short LoRA tuning on prompt-response pairs, made for two CPU cores.
+"""Short tuning on prompt-response pairs, made for two CPU cores: LoRA or all weights.
 
-Adapters compute in the model's dtype while the optimizer keeps float32 copies, the
-output head runs on response tokens only, and batches hold rows of similar length:
+What is trained computes in the model's dtype while the optimizer keeps float32 copies,
+the output head runs on response tokens only, and batches hold rows of similar length:
 together about half the time of the plain loop.
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -44,6 +44,10 @@ class Tuning:
     strengths: tuple[float, ...] = (1.0,)
     """The adapter is multiplied by one of these in each step, in turn: a vector made of
     it then keeps its meaning where a target that has it already gets it once more."""
+    response_tokens: int | None = None
+    """Longer answers are cut here, and then do not teach where an answer ends."""
+    frozen: tuple[str, ...] = ()
+    """Full tuning leaves parameters alone whose name holds one of these."""
     seed: int = 0
 
 
@@ -91,16 +95,79 @@ def tune_adapter(
     )
     model = get_peft_model(base, config, autocast_adapter_dtype=False)
     batches = list(_batches(tokenizer, rows, tuning))
-    _optimize(model, batches, tuning, progress)
+    masters = {
+        name: parameter.detach().float().clone()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+    _optimize(model, masters, batches, tuning, progress)
     return model.eval()
 
 
-def _optimize(
-    model: Any, batches: Sequence[Batch], tuning: Tuning, progress: Progress
+def full_tune(
+    model_directory: Path,
+    rows: Sequence[PromptRow],
+    tuning: Tuning,
+    *,
+    dtype: torch.dtype,
+    progress: Progress,
+) -> Any:
+    """Tune all weights and return the model in float32.
+
+    Args:
+        model_directory: checkpoint to start from; it is not changed.
+        rows: prompts with responses.
+        tuning: rate and batch size; rank, alpha and strengths do not matter.
+        dtype: what the model computes in; the weights themselves stay float32.
+        progress: called with a label, the steps done and all steps.
+    """
+    torch.manual_seed(tuning.seed)
+    tokenizer = AutoTokenizer.from_pretrained(model_directory)
+    model = AutoModelForCausalLM.from_pretrained(model_directory, dtype=torch.float32)
+    tune_weights(model, tokenizer, rows, tuning, dtype=dtype, progress=progress)
+    return model
+
+
+def tune_weights(
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[PromptRow],
+    tuning: Tuning,
+    *,
+    dtype: torch.dtype,
+    progress: Progress,
 ) -> None:
+    """Tune all weights of a float32 model in memory; see `full_tune`."""
+    exact = {name: part.detach().clone() for name, part in model.named_parameters()}
+    model.to(dtype)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not any(part in name for part in tuning.frozen))
+    masters = {
+        name: exact[name]
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+    batches = list(_batches(tokenizer, rows, tuning))
+    _optimize(model, masters, batches, tuning, progress)
+    model.float()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(exact[name])
+    model.eval()
+
+
+def _optimize(
+    model: Any,
+    masters_by_name: Mapping[str, torch.Tensor],
+    batches: Sequence[Batch],
+    tuning: Tuning,
+    progress: Progress,
+) -> None:
+    """Train the named parameters, which change in place."""
+    core = model.base_model.model if isinstance(model, PeftModel) else model
     model.train()
-    working = [p for p in model.parameters() if p.requires_grad]
-    masters = [p.detach().float().clone().requires_grad_() for p in working]
+    working = [p for name, p in model.named_parameters() if name in masters_by_name]
+    masters = [master.requires_grad_() for master in masters_by_name.values()]
     optimizer = torch.optim.AdamW(masters, lr=tuning.learning_rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: _rate(step, len(batches), tuning.warmup_share)
@@ -108,7 +175,7 @@ def _optimize(
     scalings = _Scalings(model)
     for number, batch in enumerate(batches, 1):
         scalings.multiply(tuning.strengths[number % len(tuning.strengths)])
-        _response_loss(model, batch).backward()
+        _response_loss(core, batch).backward()
         for master, parameter in zip(masters, working, strict=True):
             master.grad = parameter.grad.float()
             parameter.grad = None
@@ -148,9 +215,8 @@ def _rate(step: int, steps: int, warmup_share: float) -> float:
     return max(0.1, (steps - step) / max(1, steps - warmup))
 
 
-def _response_loss(model: Any, batch: Batch) -> torch.Tensor:
+def _response_loss(core: Any, batch: Batch) -> torch.Tensor:
     """Weighted mean negative log-likelihood of the response tokens, in nats."""
-    core = model.base_model.model
     hidden = core.model(input_ids=batch.ids, attention_mask=batch.mask)
     wanted = batch.labels[:, 1:] != IGNORED
     logits = core.lm_head(hidden.last_hidden_state[:, :-1][wanted])
@@ -165,7 +231,9 @@ def _batches(
     tokenizer: Any, rows: Sequence[PromptRow], tuning: Tuning
 ) -> Iterator[Batch]:
     shuffler = random.Random(tuning.seed)  # noqa: S311 - reproducible order, no secret
-    pairs = [encode_pair(tokenizer, row.prompt, row.response or "") for row in rows]
+    encoded = [encode_pair(tokenizer, row.prompt, row.response or "") for row in rows]
+    most = tuning.response_tokens
+    pairs = [(ids[: start + most] if most else ids, start) for ids, start in encoded]
     for _ in range(tuning.epochs):
         order = shuffler.sample(pairs, len(pairs))
         groups: list[list[tuple[list[int], int]]] = []

@@ -15,14 +15,20 @@ def has_main(path):
     return any(isinstance(n, ast.FunctionDef) and n.name == "main" for n in tree.body)
 
 
-MODULES = sorted(
-    path.stem for path in (ROOT / "benchmarks").glob("*.py") if has_main(path)
-)
+def source_of(module):
+    """A benchmark is a module, or a package with a `__main__`."""
+    package = ROOT / "benchmarks" / module / "__main__.py"
+    return package if package.is_file() else ROOT / "benchmarks" / f"{module}.py"
+
+
+SINGLE = (path.stem for path in (ROOT / "benchmarks").glob("*.py") if has_main(path))
+PACKAGES = (path.parent.name for path in (ROOT / "benchmarks").glob("*/__main__.py"))
+MODULES = sorted([*SINGLE, *PACKAGES])
 NAMES = {module: module.replace("_", "-") for module in MODULES}
 
 
 def test_the_benchmarks_are_found():
-    assert "merge" in NAMES
+    assert {"merge", "method"} <= NAMES.keys()
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -44,7 +50,7 @@ def test_every_page_is_about_a_benchmark():
 @pytest.mark.parametrize("module", MODULES)
 def test_a_benchmark_writes_under_its_name(module):
     """The name is the first argument of its `Benchmark`."""
-    text = (ROOT / "benchmarks" / f"{module}.py").read_text(encoding="utf-8")
+    text = source_of(module).read_text(encoding="utf-8")
     calls = [
         node
         for node in ast.walk(ast.parse(text))

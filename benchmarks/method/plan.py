@@ -1,0 +1,82 @@
+"""What is measured, and in which order, so that a run cut short is a table already.
+
+First every target with the aligned model, ours and the uniform coefficient; then the
+other post-hoc rows; then frontiers; then the other models; last what trains weights.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.method.recipe import Recipe
+
+FIRST = ("target", "aligned", "ours", "uniform")
+RIVALS = ("uniform", "dare", "safelora", "safemerge", "scaled_task", "random")
+"""Post-hoc rows of others whose strength is set so that their KL is ours."""
+OURS = ("ours", "ours_adam", "ours_shipped_pair")
+FRONTIERS = ("ours", "uniform", "dare")
+MODELS = ("aligned", "degraded", "shipped")
+"""Rows that measure another model on a target's prompts."""
+CEILINGS = ("one_shot", "retune", "augment", "dpo")
+"""Rows that train weights."""
+BUDGETED = (*OURS, *RIVALS)
+ROWS = ("target", *MODELS, *OURS, *RIVALS, *CEILINGS)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One cell to measure."""
+
+    task: str
+    kind: str
+    row: str
+    budget: float | None = None
+
+    @property
+    def name(self) -> str:
+        """As in the cell's file name."""
+        level = "" if self.budget is None else f"-{self.budget:g}"
+        return f"{self.task}-{self.kind}-{self.row}{level}"
+
+    @property
+    def needs(self) -> "Job | None":
+        """What must have been measured before: for a rival, ours to match."""
+        if self.row in RIVALS:
+            return Job(self.task, self.kind, "ours", self.budget)
+        return None
+
+
+def jobs(recipe: Recipe) -> tuple[Job, ...]:
+    """Every cell of a recipe, the most telling first.
+
+    Raises:
+        ValueError: the recipe names a row that there is not.
+    """
+    unknown = sorted(set(recipe.rows) - set(ROWS))
+    if unknown:
+        message = f"no row is called {unknown[0]}; there are {', '.join(ROWS)}"
+        raise ValueError(message)
+    ordered: dict[Job, None] = {}
+    for stage in _stages(recipe):
+        for task, kind in recipe.targets:
+            for row, budget in stage:
+                if row in recipe.rows:
+                    ordered.setdefault(Job(task, kind, row, budget))
+    return tuple(ordered)
+
+
+def _stages(recipe: Recipe) -> Iterator[Sequence[tuple[str, float | None]]]:
+    main = recipe.main_budget
+
+    def at_main(rows: Sequence[str]) -> list[tuple[str, float | None]]:
+        return [(row, main if row in BUDGETED else None) for row in rows]
+
+    yield at_main(FIRST)
+    yield at_main((*RIVALS, *OURS))
+    yield [
+        (row, budget)
+        for budget in recipe.budgets
+        if budget != main
+        for row in FRONTIERS
+    ]
+    yield at_main(MODELS)
+    yield at_main(CEILINGS)
