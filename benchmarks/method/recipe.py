@@ -137,25 +137,25 @@ class Recipe:
     """Pairs by split of `align`."""
     drift: Tuning = field(
         default_factory=lambda: Tuning(
-            learning_rate=5e-5, response_tokens=48, frozen=("embed", "norm")
+            learning_rate=5e-5, response_tokens=40, frozen=("embed", "norm")
         )
     )
-    drift_rows: int = 600
+    drift_rows: int = 400
     pair: str = "drift"
     """Which degraded model the published vector is made with: `drift`, `shipped`."""
     rank: int = 16
     task_lora: Tuning = field(
-        default_factory=lambda: Tuning(learning_rate=1.5e-3, response_tokens=40)
+        default_factory=lambda: Tuning(learning_rate=2e-3, response_tokens=40)
     )
     task_full: Tuning = field(
         default_factory=lambda: Tuning(
-            learning_rate=1.5e-4, response_tokens=40, frozen=("embed", "norm")
+            learning_rate=1e-4, response_tokens=40, frozen=("embed", "norm")
         )
     )
-    task_rows: int = 480
-    general_rows: int = 15
-    """General pairs beside the task's rows: with the task alone a target answers
-    everything with a label."""
+    task_rows: int = 320
+    general_rows: int = 250
+    """General pairs beside the task's rows. A task alone, with 15 general pairs, took
+    at most a fifth of J away from this aligned model: nothing to win back."""
     test: TestRows = field(default_factory=TestRows)
     kl: KlRows = field(default_factory=KlRows)
     calibration: CalibrationRows = field(default_factory=CalibrationRows)
@@ -215,5 +215,4 @@ QUICK = Recipe(
     rows=("target", "aligned", "ours", "uniform", "random"),
     budgets=(0.02,),
     main_budget=0.02,
-    drift_rows=300,
 )
