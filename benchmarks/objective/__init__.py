@@ -1,0 +1,1 @@
+"""Does what recalibration lowers track J on prompts it never saw?"""
