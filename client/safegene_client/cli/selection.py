@@ -1,10 +1,11 @@
 """`safegene select`: keep some layers of a vector, as another version of it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from safegene.artifact.manifest import Manifest
 from safegene.artifact.reference import canonical_version
 from safegene.errors import UsageError
 from safegene.evaluation.rows import PromptRow, read_rows
@@ -25,6 +26,7 @@ from safegene_client.extras import torch_needed
 
 if TYPE_CHECKING:
     from safegene.vectors.recalibrate import CalibrationData
+    from safegene.vectors.selection import Selection
 
 RANKINGS = ("all", "contrast", "score", "random")
 NEEDED = {
@@ -133,29 +135,35 @@ def select(
             license=pulled.manifest.license,
             description=pulled.manifest.description,
         )
+    given = len(pulled.vector.layers)
+    value, told = _selected(found, manifest, given, by=by, out=out)
+    output.result(value, facts(told))
+
+
+def _selected(
+    found: "Selection", manifest: Manifest, given: int, *, by: str, out: Path
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """What is printed as JSON, and what in words."""
     kept = list(found.vector.layers)
     told = [
         ("vector", manifest.identity),
         ("digest", str(manifest.digest)),
-        ("kept", f"{len(kept)} of {len(pulled.vector.layers)} layers, by {by}"),
-        ("written to", str(out)),
+        ("kept", f"{len(kept)} of {given} layers, by {by}"),
     ]
     if found.slowdown is not None:
-        told.insert(3, ("decoding", f"{found.slowdown:.3f} times as long a token"))
-    output.result(
-        {
-            "identity": manifest.identity,
-            "digest": str(manifest.digest),
-            "path": str(out),
-            "by": by,
-            "layers": kept,
-            "scores": {
-                str(layer): score for layer, score in found.vector.layer_scores.items()
-            },
-            "slowdown": found.slowdown,
-        },
-        facts(told),
-    )
+        told.append(("decoding", f"{found.slowdown:.3f} times as long a token"))
+    told.append(("written to", str(out)))
+    scores = found.vector.layer_scores.items()
+    value = {
+        "identity": manifest.identity,
+        "digest": str(manifest.digest),
+        "path": str(out),
+        "by": by,
+        "layers": kept,
+        "scores": {str(layer): score for layer, score in scores},
+        "slowdown": found.slowdown,
+    }
+    return value, told
 
 
 def _rows(by: str, files: Files) -> dict[str, tuple[PromptRow, ...]]:
