@@ -19,8 +19,8 @@ os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 from jaxtyping import install_import_hook
 
 SHAPE_CHECKED = (
-    *("attach", "chat", "checkpoint", "extract", "factors", "merge", "peft_format"),
-    *("select", "targets", "vector"),
+    *("attach", "chat", "checkpoint", "compression", "extract", "factors", "merge"),
+    *("pair", "peft_format", "randomized", "select", "targets", "vector"),
 )
 """Modules whose annotations, shapes included, are checked in every call."""
 

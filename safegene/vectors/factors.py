@@ -3,21 +3,15 @@
 Shape suffixes: O out features, I in features, R rank.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from safegene.errors import NonFiniteTensorError, RankError, ShapeMismatchError
-
-EXACT_LIMIT = 384
-"""Largest smaller side for which a full SVD is taken; beyond, a randomized one."""
-
-OVERSAMPLING = 16
-POWER_ITERATIONS = 4
-"""Extra directions and passes of the randomized SVD; the tests hold the error against
-the exact spectrum."""
+from safegene.errors import RankError, ShapeMismatchError
+from safegene.vectors.randomized import Size, truncated_svd
 
 
 # Compared by identity: comparing tensors with == does not give one truth value.
@@ -82,7 +76,25 @@ class LowRankFactors:
 def truncated_factors(
     delta_OI: Float[Tensor, "o i"], *, rank: int, module: str = "weight", seed: int = 0
 ) -> LowRankFactors:
-    """Compress one weight change to its best factors of a rank.
+    """Compress one weight change to its best factors of a rank; see `compress`."""
+    return compress(delta_OI, Size(rank), module=module, seed=seed).factors
+
+
+@dataclass(frozen=True, eq=False)
+class Compressed:
+    """Factors of a weight change and what they leave over."""
+
+    factors: LowRankFactors
+    total: float
+    """Squared Frobenius norm of the change."""
+    lost: float
+    """Squared Frobenius norm of the change minus the factors' product."""
+
+
+def compress(
+    delta_OI: Float[Tensor, "o i"], size: Size, *, module: str = "weight", seed: int = 0
+) -> Compressed:
+    """Compress one weight change to its best factors of a size.
 
     The product is the closest matrix of that rank in Frobenius norm, up to the small
     excess of the randomized decomposition for large matrices. Work is done in float32
@@ -93,46 +105,52 @@ def truncated_factors(
 
     Args:
         delta_OI: aligned minus degraded weight, layout of `nn.Linear.weight`.
-        rank: kept directions; fewer are kept where the matrix has fewer.
-        module: name for errors.
+        size: kept directions; fewer are kept where the matrix has fewer.
+        module: path of the module, for errors and for the seed, so that a module's
+            factors do not depend on which others are compressed, or in which order.
         seed: of the randomized decomposition.
 
     Raises:
-        RankError: `rank` is not positive.
         NonFiniteTensorError: the change holds NaN or infinity.
 
     Source:
-        Eckart and Young 1936; Halko, Martinsson and Tropp 2011, algorithms 4.4 and 5.1.
+        Eckart and Young 1936; `truncated_svd` for the decomposition.
     """
-    if rank < 1:
-        message = f"{module}: expected a rank of at least 1, got {rank}"
-        raise RankError(message)
     delta_OI = delta_OI.detach().to(device="cpu", dtype=torch.float32)
-    if not bool(torch.isfinite(delta_OI).all()):
-        message = f"{module}: the weight change holds NaN or infinity"
-        raise NonFiniteTensorError(message, module=module)
-    kept = min(rank, *delta_OI.shape)
-    u_OR, s_R, v_RI = _decompose(delta_OI, kept, seed)
+    svd = truncated_svd(delta_OI, size, module=module, seed=_seed_of(module, seed))
+    factors = canonical_factors(svd.u_OR, svd.s_R, svd.v_RI)
+    return Compressed(factors, total=svd.total, lost=svd.lost)
+
+
+def refactored(factors: LowRankFactors) -> LowRankFactors:
+    """The same change in canonical form: its singular directions, ordered and signed.
+
+    The rank stays; directions that add nothing become zero. Done in float64 in the
+    factors' own spans, so the product is the same up to rounding to float32.
+    """
+    left_OR, upper_RR = torch.linalg.qr(factors.b_OR.double())
+    right_IR, lower_RR = torch.linalg.qr(factors.a_RI.double().T)
+    u_RR, s_R, v_RR = torch.linalg.svd(upper_RR @ lower_RR.T, full_matrices=False)
+    noise = float(s_R[0]) * torch.finfo(torch.float32).eps
+    s_R = torch.where(s_R > noise, s_R, 0.0)
+    found = canonical_factors(left_OR @ u_RR, s_R, v_RR @ right_IR.T)
+    part = LowRankFactors(found.a_RI.float(), found.b_OR.float())
+    return part.padded(max(part.rank, factors.rank))
+
+
+def canonical_factors(
+    u_OR: Float[Tensor, "o r"], s_R: Float[Tensor, " r"], v_RI: Float[Tensor, "r i"]
+) -> LowRankFactors:
+    """Factors of `u s v`, with the signs that make their bytes canonical."""
     largest = v_RI.abs().argmax(dim=1, keepdim=True)
     sign_R = torch.where(v_RI.gather(1, largest).squeeze(1) < 0, -1.0, 1.0)
-    noise = float(s_R[0]) * max(delta_OI.shape) * torch.finfo(torch.float32).eps
-    root_R = torch.where(s_R > noise, s_R, 0.0).sqrt() * sign_R
+    root_R = s_R.sqrt() * sign_R
     # Adding zero turns the -0.0 of dropped directions into 0.0.
     a_RI = v_RI * root_R[:, None] + 0.0
     b_OR = u_OR * root_R + 0.0
     return LowRankFactors(a_RI.contiguous(), b_OR.contiguous())
 
 
-def _decompose(delta_OI: Tensor, kept: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    width = kept + OVERSAMPLING
-    if min(delta_OI.shape) <= max(EXACT_LIMIT, 2 * width):
-        u, s, vh = torch.linalg.svd(delta_OI, full_matrices=False)
-        return u[:, :kept], s[:kept], vh[:kept]
-    generator = torch.Generator().manual_seed(seed)
-    probe = torch.randn(delta_OI.shape[1], width, generator=generator)
-    basis, _ = torch.linalg.qr(delta_OI @ probe)
-    for _ in range(POWER_ITERATIONS):
-        across, _ = torch.linalg.qr(delta_OI.T @ basis)
-        basis, _ = torch.linalg.qr(delta_OI @ across)
-    u, s, vh = torch.linalg.svd(basis.T @ delta_OI, full_matrices=False)
-    return (basis @ u)[:, :kept], s[:kept], vh[:kept]
+def _seed_of(module: str, seed: int) -> int:
+    digest = hashlib.sha256(f"{seed} {module}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1

@@ -7,19 +7,17 @@ import click
 
 from safegene.artifact.digest import digest_file
 from safegene.artifact.manifest import DataEntry, checked_line
-from safegene.artifact.reference import VectorName, canonical_version
 from safegene.errors import UsageError
 from safegene.evaluation.rows import PromptRow, prompts_of, read_rows
+from safegene_client.cli.new_version import NewVersion, with_new_version
 from safegene_client.cli.options import (
     FILE,
-    FOLDER,
     example,
     parse_layers,
-    refuse_existing,
     split_list,
     with_output,
 )
-from safegene_client.cli.output import Output, facts, size_text
+from safegene_client.cli.output import Output
 from safegene_client.extras import torch_needed
 
 if TYPE_CHECKING:
@@ -36,16 +34,19 @@ if TYPE_CHECKING:
 @click.option(
     "--degraded", required=True, metavar="DIR|ID", help="It with safety weakened."
 )
-@click.option("--name", required=True, metavar="NS/NAME", help="Name of the vector.")
-@click.option("--version", required=True, help="Such as 1.0.0; PEP 440.")
-@click.option("--out", required=True, type=FOLDER, help="New directory to write.")
+@with_new_version
 @click.option("--rank", type=int, default=16, show_default=True)
-@click.option("--license", "license_", default="Apache-2.0", show_default=True)
-@click.option("--description", default="", help="One or two sentences for people.")
+@click.option(
+    "--energy",
+    type=float,
+    metavar="SHARE",
+    help="Of each change to keep, such as 0.9; --rank is then the most.",
+)
 @click.option("--base-model", metavar="ID", help="What to call a --aligned directory.")
 @click.option("--layers", metavar="LIST", help="Only these, such as 0-5,8.")
 @click.option("--leaf", multiple=True, help="Only such modules: q_proj. May repeat.")
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--workers", type=int, help="Modules at work at once; one a core, 4.")
 @click.option("--harmful", type=FILE, help="JSONL to score layers with.")
 @click.option("--lookalike", type=FILE, help="Its harmless counterpart.")
 @click.option("--keep", type=int, help="Keep only so many layers of highest score.")
@@ -56,16 +57,14 @@ def extract(
     *,
     aligned: str,
     degraded: str,
-    name: str,
-    version: str,
-    out: Path,
+    new: NewVersion,
     rank: int,
-    license_: str,
-    description: str,
+    energy: float | None,
     base_model: str | None,
     layers: str | None,
     leaf: tuple[str, ...],
     seed: int,
+    workers: int | None,
     harmful: Path | None,
     lookalike: Path | None,
     keep: int | None,
@@ -78,15 +77,11 @@ def extract(
     --lookalike the layers' contrast scores are measured on the degraded model and
     recorded.
     """
-    vector_name = VectorName.parse(name)
-    canonical_version(version)
-    refuse_existing(out)
     chosen = parse_layers(layers)
     prompts = _scoring_prompts(harmful, lookalike, keep)
     with torch_needed():
         from safegene.vectors.checkpoint import Checkpoint
         from safegene.vectors.extract import extract_safety_vector
-        from safegene.vectors.peft_format import save_vector
 
         weak = Checkpoint.open(degraded)
         with output.progress("extracting modules") as advance:
@@ -94,45 +89,19 @@ def extract(
                 Checkpoint.open(aligned, model_id=base_model),
                 weak,
                 rank=rank,
+                energy=energy,
                 leaf_names=split_list(leaf) or None,
                 layers=chosen,
                 data=_data_entries(harmful, lookalike),
                 seed=seed,
+                workers=workers,
                 progress=advance,
             )
         if prompts is not None:
             output.say("scoring layers on the degraded model")
             vector = _scored(vector, weak.directory, prompts, keep, device)
-        manifest = save_vector(
-            vector,
-            out,
-            namespace=vector_name.namespace,
-            name=vector_name.name,
-            version=version,
-            license=license_,
-            description=description,
-        )
-    output.result(
-        {
-            "identity": manifest.identity,
-            "digest": str(manifest.digest),
-            "path": str(out),
-            "size_bytes": manifest.size_bytes,
-            "modules": len(manifest.footprint),
-            "layers": list(vector.layers),
-            "rank": manifest.rank,
-            "recipe": manifest.recipe.model_dump(mode="json"),
-        },
-        facts(
-            [
-                ("vector", manifest.identity),
-                ("digest", str(manifest.digest)),
-                ("modules", f"{len(vector.factors)} in {len(vector.layers)} layers"),
-                ("size", size_text(manifest.size_bytes)),
-                ("written to", str(out)),
-            ]
-        ),
-    )
+        manifest = new.save(vector)
+    new.show(output, vector, manifest)
 
 
 Prompts = tuple[tuple[PromptRow, ...], tuple[PromptRow, ...]]

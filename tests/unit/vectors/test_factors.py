@@ -9,8 +9,12 @@ from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
 from safegene.errors import NonFiniteTensorError, RankError, ShapeMismatchError
-from safegene.vectors import factors as module
-from safegene.vectors.factors import LowRankFactors, truncated_factors
+from safegene.vectors.factors import (
+    LowRankFactors,
+    refactored,
+    truncated_factors,
+)
+from safegene.vectors.randomized import EXACT_LIMIT
 
 EXACT = 1e-5
 """Relative: float32 carries 24 bits, a product of rank 8 loses a few."""
@@ -70,7 +74,7 @@ def test_error_is_the_tail_of_the_spectrum_and_never_rises_with_the_rank(
 
 def test_large_low_rank_matrix_is_recovered_by_the_randomized_way():
     delta = _matrix(500, 420, rank=6)
-    assert min(delta.shape) > module.EXACT_LIMIT
+    assert min(delta.shape) > EXACT_LIMIT
 
     assert _relative_error(delta, truncated_factors(delta, rank=8)) < EXACT
 
@@ -82,6 +86,57 @@ def test_randomized_error_stays_near_the_best_on_a_flat_spectrum():
     found = (delta - truncated_factors(delta, rank=16).delta()).norm()
 
     assert found <= RANDOMIZED_EXCESS * spectrum[16:].square().sum().sqrt()
+
+
+def test_module_has_a_random_subspace_of_its_own():
+    delta = _matrix(400, 450)
+
+    one, other = (truncated_factors(delta, rank=4, module=name) for name in "ab")
+
+    assert not torch.equal(one.a_RI, other.a_RI)
+    # Both are near the best, though on a flat spectrum not by the same directions.
+    assert float((delta - one.delta()).norm()) == pytest.approx(
+        float((delta - other.delta()).norm()), rel=0.01
+    )
+
+
+def test_refactored_change_is_the_same_in_canonical_form():
+    left, right = _matrix(40, 3, seed=1), _matrix(5, 60, seed=2)
+    mixed = LowRankFactors(right, left @ _matrix(3, 5, seed=3))
+    delta = mixed.delta()
+
+    found = refactored(mixed)
+
+    assert found.rank == 5
+    assert _relative_error(delta, found) < EXACT
+    assert (
+        torch.count_nonzero(found.a_RI[3:])
+        == torch.count_nonzero(found.b_OR[:, 3:])
+        == 0
+    )
+    wanted = truncated_factors(delta, rank=3)
+    assert torch.allclose(found.a_RI[:3], wanted.a_RI, atol=1e-3)
+    assert torch.allclose(found.b_OR[:, :3], wanted.b_OR, atol=1e-3)
+
+
+def test_refactored_form_does_not_depend_on_the_factors_it_came_from():
+    a, b = _matrix(4, 30, seed=1), _matrix(20, 4, seed=2)
+    turn = _matrix(4, 4, seed=3) + 4 * torch.eye(4)
+
+    one = refactored(LowRankFactors(a, b))
+    other = refactored(LowRankFactors(turn @ a, b @ torch.linalg.inv(turn)))
+
+    assert torch.allclose(one.a_RI, other.a_RI, atol=1e-4)
+    assert torch.allclose(one.b_OR, other.b_OR, atol=1e-4)
+
+
+def test_rank_above_the_matrix_keeps_its_rank_when_refactored():
+    factors = LowRankFactors(_matrix(8, 5), _matrix(3, 8))
+
+    found = refactored(factors)
+
+    assert found.rank == 8
+    assert _relative_error(factors.delta(), found) < EXACT
 
 
 def test_randomized_way_is_the_same_every_time_and_leaves_the_global_seed_alone():
@@ -156,7 +211,7 @@ def test_scaling_multiplies_the_change_and_its_norm(coefficient):
 
 @pytest.mark.parametrize("rank", [0, -1])
 def test_rank_below_one_is_refused(rank):
-    with pytest.raises(RankError, match=f"q_proj: .* at least 1, got {rank}"):
+    with pytest.raises(RankError, match=f"a rank of at least 1, got {rank}"):
         truncated_factors(_matrix(4, 3), rank=rank, module="q_proj")
 
 
