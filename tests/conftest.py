@@ -20,7 +20,8 @@ from jaxtyping import install_import_hook
 
 SHAPE_CHECKED = (
     *("attach", "chat", "checkpoint", "compression", "extract", "factors", "merge"),
-    *("pair", "peft_format", "randomized", "select", "targets", "vector"),
+    *("import_lora", "lora_adapter", "pair", "peft_format", "randomized", "select"),
+    *("targets", "update", "vector"),
 )
 """Modules whose annotations, shapes included, are checked in every call."""
 

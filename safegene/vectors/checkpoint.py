@@ -75,7 +75,7 @@ class Checkpoint:
         """
         if model_id is not None:
             checked_line(model_id, "the base model's name")
-        directory, commit = _locate(source, revision)
+        directory, commit = locate(source, revision)
         return cls(
             directory=directory,
             config=_read_config(directory),
@@ -164,7 +164,24 @@ class Checkpoint:
         return tensor.T if self.is_transposed(name) else tensor
 
 
-def _locate(source: str | Path, revision: str | None) -> tuple[Path, str | None]:
+def locate(
+    source: str | Path, revision: str | None = None, *, what: str = "model"
+) -> tuple[Path, str | None]:
+    """The directory of a model or an adapter, downloaded from the Hub if needed.
+
+    Args:
+        source: directory, or Hub id such as `org/model`.
+        revision: branch, tag or commit of a Hub id.
+        what: to call it in errors.
+
+    Returns:
+        The directory, and the commit where it came from the Hub.
+
+    Raises:
+        UsageError: neither a directory nor a Hub id that exists and is open to us, or a
+            revision of a directory.
+        TransportError: the Hub could not be reached.
+    """
     path = Path(source)
     if path.is_dir():
         if revision is not None:
@@ -176,15 +193,15 @@ def _locate(source: str | Path, revision: str | None) -> tuple[Path, str | None]
         return path, None
     if isinstance(source, Path) or source.startswith((".", "/")) or "/" not in source:
         message = (
-            f"no model at {source}: expected a directory with {CONFIG_NAME} and"
-            " safetensors weights, or a Hugging Face Hub id such as org/model"
+            f"no {what} at {source}: expected a directory with its configuration and"
+            f" safetensors weights, or a Hugging Face Hub id such as org/{what}"
         )
         raise UsageError(message)
-    place = _download(source, revision)
+    place = _download(source, revision, what)
     return place, place.name if place.parent.name == _SNAPSHOTS else None
 
 
-def _download(source: str, revision: str | None) -> Path:
+def _download(source: str, revision: str | None, what: str) -> Path:
     try:
         return Path(
             snapshot_download(
@@ -201,14 +218,14 @@ def _download(source: str, revision: str | None) -> Path:
     ) as error:
         at = f" at revision {revision}" if revision else ""
         message = (
-            f"no model at {source}{at}: there is no such directory, and the Hugging"
+            f"no {what} at {source}{at}: there is no such directory, and the Hugging"
             f" Face Hub has none for you ({_first_line(error)})"
         )
         raise UsageError(message) from error
     # The Hub's client passes on errors of whatever libraries it is built on.
     except Exception as error:
         message = (
-            f"no model at {source}: there is no such directory, and the Hugging Face"
+            f"no {what} at {source}: there is no such directory, and the Hugging Face"
             f" Hub could not be asked ({_first_line(error)}); try again or give a"
             " directory"
         )

@@ -5,6 +5,7 @@ is merged in part would change the model in silence.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +19,8 @@ from safegene.errors import InvalidDataError, UsageError
 from safegene.vectors.factors import LowRankFactors
 from safegene.vectors.targets import plain_path
 
+_PICKLED = "adapter_model.bin"
+
 # Fields of PEFT's LoRA configuration that do not change what merging adds, whatever
 # their value; any other field must be empty.
 _HARMLESS = frozenset(
@@ -27,6 +30,7 @@ _HARMLESS = frozenset(
         "fan_in_fan_out",
         *("inference_mode", "layers_pattern", "layers_to_transform", "lora_alpha"),
         *("lora_dropout", "megatron_core", "peft_type", "peft_version", "r"),
+        *("alpha_pattern", "rank_pattern"),
         *("qalora_group_size", "revision", "target_modules", "task_type", "use_rslora"),
     }
 )
@@ -50,44 +54,95 @@ def read_lora_adapter(directory: Path) -> dict[str, LowRankFactors]:
         UsageError: there is no adapter in the directory.
         InvalidDataError: it uses something that is not a plain weight change.
     """
-    try:
-        config = json.loads((directory / CONFIG_NAME).read_bytes())
-        tensors = load_file(directory / TENSORS_NAME)
-    except (OSError, ValueError, SafetensorError) as error:
+    if (directory / _PICKLED).is_file() and not (directory / TENSORS_NAME).is_file():
         message = (
-            f"no PEFT adapter at {directory}: expected {CONFIG_NAME} and"
-            f" {TENSORS_NAME} ({error})"
+            f"{directory}: {_PICKLED} is a pickle, which can run code and is never"
+            " read; load and save the adapter with PEFT to get safetensors"
         )
-        raise UsageError(message) from None
+        raise InvalidDataError(message)
+    config = adapter_settings(directory)
+    try:
+        tensors = load_file(directory / TENSORS_NAME)
+    except (OSError, SafetensorError) as error:
+        raise _no_adapter(directory, error) from None
     _refuse_special(directory, config)
-    rank, scaling = _scaling(directory, config)
     changes: dict[str, LowRankFactors] = {}
     for key in tensors:
-        path, mark, _ = key.partition(".lora_A.")
+        path = plain_path(key.partition(".lora_")[0])
+        rank, scaling = _scaling(directory, config, path)
         pair = _pair(directory, tensors, key, rank)
-        if mark:
+        if ".lora_A." in key:
             a_RI, b_OR = (factor.float() for factor in pair)
-            changes[plain_path(path)] = LowRankFactors(a_RI, b_OR * scaling)
+            changes[path] = LowRankFactors(a_RI, b_OR * scaling)
     if not changes:
         _refuse(directory, "no tensors at all")
     return changes
 
 
-def _refuse_special(directory: Path, config: Any) -> None:
+def adapter_settings(directory: Path) -> dict[str, Any]:
+    """The configuration of a PEFT LoRA adapter.
+
+    Raises:
+        UsageError: there is none that can be read.
+        InvalidDataError: it is of another kind of adapter.
+    """
+    try:
+        config = json.loads((directory / CONFIG_NAME).read_bytes())
+    except (OSError, ValueError) as error:
+        raise _no_adapter(directory, error) from None
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         kind = config.get("peft_type") if isinstance(config, dict) else config
         _refuse(directory, f"peft_type {kind!r}")
+    return config
+
+
+def _no_adapter(directory: Path, error: Exception) -> UsageError:
+    return UsageError(
+        f"no PEFT adapter at {directory}: expected {CONFIG_NAME} and {TENSORS_NAME}"
+        f" ({error})"
+    )
+
+
+def _refuse_special(directory: Path, config: Mapping[str, Any]) -> None:
     for field, value in sorted(config.items()):
         allowed = _NEUTRAL.get(field, (None,))
         if value and field not in _HARMLESS and value not in allowed:
             _refuse(directory, f"{field} {value!r}")
 
 
-def _scaling(directory: Path, config: Mapping[str, Any]) -> tuple[int, float]:
-    rank, alpha = config.get("r"), config.get("lora_alpha")
+def _scaling(
+    directory: Path, config: Mapping[str, Any], path: str
+) -> tuple[int, float]:
+    """Rank and scaling of a module, by the patterns or else by the defaults."""
+    rank = _by_pattern(directory, config, "rank_pattern", path, config.get("r"))
+    alpha = _by_pattern(
+        directory, config, "alpha_pattern", path, config.get("lora_alpha")
+    )
     if not isinstance(rank, int) or not isinstance(alpha, int | float) or rank < 1:
         _refuse(directory, f"r {rank!r} and lora_alpha {alpha!r}")
     return rank, float(alpha / rank**0.5 if config.get("use_rslora") else alpha / rank)
+
+
+def _by_pattern(
+    directory: Path, config: Mapping[str, Any], field: str, path: str, default: Any
+) -> Any:
+    """What a pattern says for a module.
+
+    Source:
+        peft 0.21, `utils/other.py`, `get_pattern_key`: the first key that matches the
+        end of the path, as a regular expression from one dot to the end.
+    """
+    pattern = config.get(field) or {}
+    if not isinstance(pattern, dict):
+        _refuse(directory, f"{field} {pattern!r}")
+    for key, value in pattern.items():
+        try:
+            found = re.match(rf"(.*\.)?({key})$", path)
+        except re.error:
+            _refuse(directory, f"{field} {key!r}, which is no pattern")
+        if found:
+            return value
+    return default
 
 
 def _pair(
@@ -106,7 +161,7 @@ def _pair(
 
 def _refuse(directory: Path, what: str) -> NoReturn:
     message = (
-        f"{directory}: an adapter with {what} cannot be merged here; merge it with"
-        " PEFT first and pass the merged model"
+        f"{directory}: an adapter with {what} is more than plain changes of linear"
+        " weights, or broken; merge it with PEFT first and go on with the merged model"
     )
     raise InvalidDataError(message)

@@ -30,7 +30,7 @@ except SystemExit as end:
     assert not end.code, end.code
 """
 COMMANDS = (
-    *("", "extract", "inspect", "push", "search", "compatible"),
+    *("", "extract", "import", "inspect", "push", "search", "compatible"),
     *("pull", "select", "recalibrate", "apply", "merge", "evaluate"),
 )
 

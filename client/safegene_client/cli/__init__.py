@@ -21,6 +21,7 @@ from safegene_client.cli.errors import (
 )
 from safegene_client.cli.evaluation import evaluate
 from safegene_client.cli.extraction import extract
+from safegene_client.cli.importing import import_adapter
 from safegene_client.cli.options import example
 from safegene_client.cli.output import (
     print_document,
@@ -64,6 +65,7 @@ def cli() -> None:
 
 for command in (
     extract,
+    import_adapter,
     inspect,
     push,
     search,

@@ -6,12 +6,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from safegene.artifact.digest import digest_file
-from safegene.artifact.manifest import DataEntry, checked_line
+from safegene.artifact.manifest import (
+    MANIFEST_NAME,
+    TENSORS_NAME,
+    DataEntry,
+    Manifest,
+    checked_line,
+)
+from safegene.artifact.segments import changed_ranges
 from safegene.errors import UsageError
 from safegene.evaluation.rows import PromptRow, prompts_of, read_rows
 from safegene_client.cli.new_version import NewVersion, with_new_version
 from safegene_client.cli.options import (
     FILE,
+    FOLDER,
     example,
     parse_layers,
     split_list,
@@ -35,7 +43,7 @@ if TYPE_CHECKING:
     "--degraded", required=True, metavar="DIR|ID", help="It with safety weakened."
 )
 @with_new_version
-@click.option("--rank", type=int, default=16, show_default=True)
+@click.option("--rank", type=int, help="Directions a module; 16, or as --from has.")
 @click.option(
     "--energy",
     type=float,
@@ -43,6 +51,13 @@ if TYPE_CHECKING:
     help="Of each change to keep, such as 0.9; --rank is then the most.",
 )
 @click.option("--base-model", metavar="ID", help="What to call a --aligned directory.")
+@click.option(
+    "--from",
+    "previous",
+    type=FOLDER,
+    metavar="DIR",
+    help="An older version; all but --layers is kept, byte for byte.",
+)
 @click.option("--layers", metavar="LIST", help="Only these, such as 0-5,8.")
 @click.option("--leaf", multiple=True, help="Only such modules: q_proj. May repeat.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -58,9 +73,10 @@ def extract(
     aligned: str,
     degraded: str,
     new: NewVersion,
-    rank: int,
+    rank: int | None,
     energy: float | None,
     base_model: str | None,
+    previous: Path | None,
     layers: str | None,
     leaf: tuple[str, ...],
     seed: int,
@@ -75,33 +91,82 @@ def extract(
     It is the difference of their weights at low rank. They are states of one model:
     directories with safetensors weights, or Hugging Face Hub ids. With --harmful and
     --lookalike the layers' contrast scores are measured on the degraded model and
-    recorded.
+    recorded. With --from only --layers are extracted again, for a hotfix.
     """
     chosen = parse_layers(layers)
     prompts = _scoring_prompts(harmful, lookalike, keep)
+    _check_previous(previous, chosen, leaf, keep)
     with torch_needed():
         from safegene.vectors.checkpoint import Checkpoint
-        from safegene.vectors.extract import extract_safety_vector
+        from safegene.vectors.extract import DEFAULT_RANK, extract_safety_vector
+        from safegene.vectors.update import load_previous, update_safety_vector
 
+        strong = Checkpoint.open(aligned, model_id=base_model)
         weak = Checkpoint.open(degraded)
+        common: dict[str, Any] = {
+            "energy": energy,
+            "data": _data_entries(harmful, lookalike),
+            "seed": seed,
+            "workers": workers,
+        }
         with output.progress("extracting modules") as advance:
-            vector = extract_safety_vector(
-                Checkpoint.open(aligned, model_id=base_model),
-                weak,
-                rank=rank,
-                energy=energy,
-                leaf_names=split_list(leaf) or None,
-                layers=chosen,
-                data=_data_entries(harmful, lookalike),
-                seed=seed,
-                workers=workers,
-                progress=advance,
-            )
+            if previous is not None:
+                vector = update_safety_vector(
+                    load_previous(previous),
+                    strong,
+                    weak,
+                    layers=chosen or (),
+                    rank=rank,
+                    progress=advance,
+                    **common,
+                )
+            else:
+                vector = extract_safety_vector(
+                    strong,
+                    weak,
+                    rank=DEFAULT_RANK if rank is None else rank,
+                    leaf_names=split_list(leaf) or None,
+                    layers=chosen,
+                    progress=advance,
+                    **common,
+                )
         if prompts is not None:
             output.say("scoring layers on the degraded model")
             vector = _scored(vector, weak.directory, prompts, keep, device)
         manifest = new.save(vector)
-    new.show(output, vector, manifest)
+    if previous is None:
+        new.show(output, vector, manifest)
+    else:
+        new.show(output, vector, manifest, changed_bytes=_changed(previous, manifest))
+
+
+def _check_previous(
+    previous: Path | None,
+    layers: tuple[int, ...] | None,
+    leaf: tuple[str, ...],
+    keep: int | None,
+) -> None:
+    if previous is None:
+        return
+    if not layers:
+        message = "--from needs --layers: the ones to extract again, such as 4,7-9"
+        raise UsageError(message)
+    if leaf or keep is not None:
+        message = (
+            "--from takes the modules and the selection of the older version: leave"
+            f" {'--leaf' if leaf else '--keep'} out"
+        )
+        raise UsageError(message)
+
+
+def _changed(previous: Path, manifest: Manifest) -> int:
+    """Bytes of the tensor file that who holds the older version has to fetch."""
+    older = Manifest.from_bytes((previous / MANIFEST_NAME).read_bytes())
+    ranges = changed_ranges(
+        older.file(TENSORS_NAME).segments or (),
+        manifest.file(TENSORS_NAME).segments or (),
+    )
+    return sum(end - start for start, end in ranges)
 
 
 Prompts = tuple[tuple[PromptRow, ...], tuple[PromptRow, ...]]

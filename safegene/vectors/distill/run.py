@@ -26,8 +26,8 @@ from safegene.vectors.distill.lesson import Lesson
 from safegene.vectors.distill.rows import answer_rows
 from safegene.vectors.distill.settings import DistillData, DistillSettings
 from safegene.vectors.distill.train import split, train
-from safegene.vectors.extract import check_pair, check_rank, wanted_modules
 from safegene.vectors.factors import LowRankFactors
+from safegene.vectors.pair import check_pair, check_rank, wanted_modules
 from safegene.vectors.recalibrate.forward import steady
 from safegene.vectors.vector import SafetyVector
 

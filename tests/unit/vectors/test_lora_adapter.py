@@ -75,8 +75,6 @@ def test_adapter_of_some_layers_changes_those_only(tmp_path):
     ("options", "named"),
     [
         pytest.param({"use_dora": True}, "use_dora", id="dora"),
-        pytest.param({"rank_pattern": {"q_proj": 2}}, "rank_pattern", id="ranks"),
-        pytest.param({"alpha_pattern": {"q_proj": 2}}, "alpha_pattern", id="alphas"),
         pytest.param({"modules_to_save": ["lm_head"]}, "modules_to_save", id="saved"),
         pytest.param({"bias": "all"}, "bias 'all'", id="bias"),
     ],
@@ -98,6 +96,11 @@ def test_adapter_that_is_no_plain_weight_change_is_refused(tmp_path, options, na
         pytest.param({"r": 0}, "r 0", id="rank-zero"),
         pytest.param({"lora_alpha": "six"}, "lora_alpha 'six'", id="alpha"),
         pytest.param({"r": 3}, "another rank than 3", id="rank-lies"),
+        pytest.param(
+            {"rank_pattern": {"q_proj": 3}}, "another rank than 3", id="pattern-lies"
+        ),
+        pytest.param({"rank_pattern": {"(": 4}}, "no pattern", id="pattern-is-none"),
+        pytest.param({"alpha_pattern": ["q_proj"]}, "alpha_pattern", id="pattern-list"),
     ],
 )
 def test_config_that_says_more_than_can_be_merged_is_refused(tmp_path, fields, named):
@@ -129,6 +132,36 @@ def test_embedding_adapter_is_refused(tmp_path):
     _adapter(tmp_path, tiny_model(), target_modules=["embed_tokens", "q_proj"])
 
     with pytest.raises(InvalidDataError, match="embed_tokens"):
+        read_lora_adapter(tmp_path)
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+def test_ranks_and_alphas_by_pattern_change_what_peft_changes(tmp_path, rslora):
+    model = tiny_model()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    adapted = _adapter(
+        tmp_path,
+        model,
+        rank_pattern={"q_proj": 2, r"layers\.1\.mlp\..*": 6},
+        alpha_pattern={"layers.0.self_attn.q_proj": 9, "down_proj": 1},
+        use_rslora=rslora,
+    )
+
+    changes = read_lora_adapter(tmp_path)
+
+    assert changes["model.layers.0.self_attn.q_proj"].rank == 2
+    assert changes["model.layers.1.mlp.up_proj"].rank == 6
+    after = adapted.merge_and_unload().state_dict()
+    for path, change in changes.items():
+        wanted = after[f"{path}.weight"] - before[f"{path}.weight"]
+        assert torch.allclose(change.delta(), wanted, atol=1e-5), path
+
+
+def test_pickled_adapter_is_refused_unread(tmp_path):
+    _adapter(tmp_path, tiny_model())
+    (tmp_path / "adapter_model.safetensors").rename(tmp_path / "adapter_model.bin")
+
+    with pytest.raises(InvalidDataError, match="is a pickle, which can run code"):
         read_lora_adapter(tmp_path)
 
 
