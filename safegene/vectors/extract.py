@@ -51,7 +51,7 @@ def extract_safety_vector(
         layers: layers to take; None takes all.
         data: digests of what the pair was made with, for the manifest.
         seed: of the randomized decomposition.
-        workers: modules at work at once, one thread and about two of the largest
+        workers: modules at work at once, one thread and about three of the largest
             matrices in float32 each; None takes one a core, 4 at most. The result does
             not depend on it.
         progress: called with modules done and modules in all, in order.
