@@ -16,6 +16,7 @@ from safegene.artifact.manifest import (
 from safegene.artifact.segments import changed_ranges
 from safegene.errors import UsageError
 from safegene.evaluation.rows import PromptRow, prompts_of, read_rows
+from safegene_client.cli.distilling import Reading, with_reading
 from safegene_client.cli.new_version import NewVersion, with_new_version
 from safegene_client.cli.options import (
     FILE,
@@ -62,10 +63,13 @@ if TYPE_CHECKING:
 @click.option("--leaf", multiple=True, help="Only such modules: q_proj. May repeat.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--workers", type=int, help="Modules at work at once; one a core, 4.")
-@click.option("--harmful", type=FILE, help="JSONL to score layers with.")
+@click.option(
+    "--harmful", type=FILE, help="JSONL to distill from, to score layers with."
+)
 @click.option("--lookalike", type=FILE, help="Its harmless counterpart.")
 @click.option("--keep", type=int, help="Keep only so many layers of highest score.")
-@click.option("--device", default="auto", show_default=True, help="For scoring.")
+@with_reading
+@click.option("--device", default="auto", show_default=True, help="To run models on.")
 @with_output
 def extract(
     output: Output,
@@ -84,6 +88,7 @@ def extract(
     harmful: Path | None,
     lookalike: Path | None,
     keep: int | None,
+    reading: Reading,
     device: str,
 ) -> None:
     """Make a safety vector from an aligned and a degraded model.
@@ -91,10 +96,15 @@ def extract(
     It is the difference of their weights at low rank. They are states of one model:
     directories with safetensors weights, or Hugging Face Hub ids. With --harmful and
     --lookalike the layers' contrast scores are measured on the degraded model and
-    recorded. With --from only --layers are extracted again, for a hotfix.
+    recorded. With --from only --layers are extracted again, for a hotfix. With --method
+    distill factors are trained instead, to answer --harmful as the aligned model does
+    and --benign as the degraded one. With --project they lose what its prompts would
+    feel.
     """
     chosen = parse_layers(layers)
-    prompts = _scoring_prompts(harmful, lookalike, keep)
+    reading.check(harmful, previous, energy=energy, workers=workers)
+    only_scores = None if reading.needs_harmful and lookalike is None else harmful
+    prompts = _scoring_prompts(only_scores, lookalike, keep)
     _check_previous(previous, chosen, leaf, keep)
     with torch_needed():
         from safegene.vectors.checkpoint import Checkpoint
@@ -103,33 +113,47 @@ def extract(
 
         strong = Checkpoint.open(aligned, model_id=base_model)
         weak = Checkpoint.open(degraded)
-        common: dict[str, Any] = {
-            "energy": energy,
-            "data": _data_entries(harmful, lookalike),
+        whole: dict[str, Any] = {
+            "rank": DEFAULT_RANK if rank is None else rank,
+            "leaf_names": split_list(leaf) or None,
+            "layers": chosen,
             "seed": seed,
-            "workers": workers,
         }
-        with output.progress("extracting modules") as advance:
-            if previous is not None:
-                vector = update_safety_vector(
-                    load_previous(previous),
-                    strong,
-                    weak,
-                    layers=chosen or (),
-                    rank=rank,
-                    progress=advance,
-                    **common,
-                )
-            else:
-                vector = extract_safety_vector(
-                    strong,
-                    weak,
-                    rank=DEFAULT_RANK if rank is None else rank,
-                    leaf_names=split_list(leaf) or None,
-                    layers=chosen,
-                    progress=advance,
-                    **common,
-                )
+        data = _data_entries(harmful, lookalike)
+        if reading.distills and harmful is not None:
+            entries = (*data, *_data_entries(reading.benign))
+            vector = reading.distill(
+                output, (strong, weak), harmful, device, entries=entries, **whole
+            )
+        else:
+            difference: dict[str, Any] = {
+                "energy": energy,
+                "data": data,
+                "workers": workers,
+            }
+            with output.progress("extracting modules") as advance:
+                difference["progress"] = advance
+                if previous is None:
+                    vector = extract_safety_vector(strong, weak, **whole, **difference)
+                else:
+                    vector = update_safety_vector(
+                        load_previous(previous),
+                        strong,
+                        weak,
+                        **difference,
+                        layers=chosen or (),
+                        rank=rank,
+                        seed=seed,
+                    )
+        if harmful is not None:
+            vector = reading.projected(
+                output,
+                vector,
+                weak.directory,
+                harmful,
+                device=device,
+                entries=_data_entries(reading.project),
+            )
         if prompts is not None:
             output.say("scoring layers on the degraded model")
             vector = _scored(vector, weak.directory, prompts, keep, device)
