@@ -28,10 +28,9 @@ from safegene.errors import InvalidDataError, NonFiniteTensorError, UsageError
 from safegene.evaluation.rows import PromptRow
 from safegene.vectors.chat import encode_pair, encode_prompt
 from safegene.vectors.distill.settings import entry_of
-from safegene.vectors.factors import LowRankFactors
+from safegene.vectors.factors import LowRankFactors, refactored
 from safegene.vectors.inputs import InputReader, Progress
 from safegene.vectors.recalibrate.forward import TokenRow, common_beginning, steady
-from safegene.vectors.refactor import refactored
 from safegene.vectors.targets import find_modules
 from safegene.vectors.vector import SafetyVector
 

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from safegene.artifact.architecture import ModuleShape
 from safegene.errors import CompatibilityError, ShapeMismatchError
-from safegene.vectors.factors import LowRankFactors
-from safegene.vectors.refactor import refactored
+from safegene.vectors.factors import LowRankFactors, refactored
 from safegene.vectors.targets import linear_shape, plain_path
 
 

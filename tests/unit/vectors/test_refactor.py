@@ -2,8 +2,7 @@
 
 import torch
 
-from safegene.vectors.factors import LowRankFactors, truncated_factors
-from safegene.vectors.refactor import refactored
+from safegene.vectors.factors import LowRankFactors, refactored, truncated_factors
 
 CLOSE = 1e-5
 """Relative: rounding of float32 factors."""
