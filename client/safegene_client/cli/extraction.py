@@ -1,5 +1,6 @@
 """`safegene extract`: from a model pair to a version's directory."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,8 +109,7 @@ def extract(
     _check_previous(previous, chosen, leaf, keep)
     with torch_needed():
         from safegene.vectors.checkpoint import Checkpoint
-        from safegene.vectors.extract import DEFAULT_RANK, extract_safety_vector
-        from safegene.vectors.update import load_previous, update_safety_vector
+        from safegene.vectors.extract import DEFAULT_RANK
 
         strong = Checkpoint.open(aligned, model_id=base_model)
         weak = Checkpoint.open(degraded)
@@ -126,25 +126,10 @@ def extract(
                 output, (strong, weak), harmful, device, entries=entries, **whole
             )
         else:
-            difference: dict[str, Any] = {
-                "energy": energy,
-                "data": data,
-                "workers": workers,
-            }
-            with output.progress("extracting modules") as advance:
-                difference["progress"] = advance
-                if previous is None:
-                    vector = extract_safety_vector(strong, weak, **whole, **difference)
-                else:
-                    vector = update_safety_vector(
-                        load_previous(previous),
-                        strong,
-                        weak,
-                        **difference,
-                        layers=chosen or (),
-                        rank=rank,
-                        seed=seed,
-                    )
+            limits = {"energy": energy, "data": data, "workers": workers}
+            vector = _difference(
+                output, (strong, weak), previous, whole, limits, rank=rank
+            )
         if harmful is not None:
             vector = reading.projected(
                 output,
@@ -242,3 +227,30 @@ def _scored(
         harmless=prompts_of(lookalike),
     )
     return select_layers(vector, scores, count=keep)
+
+
+def _difference(
+    output: Output,
+    pair: tuple[Any, Any],
+    previous: Path | None,
+    whole: Mapping[str, Any],
+    limits: Mapping[str, Any],
+    *,
+    rank: int | None,
+) -> Any:
+    """The difference of a pair at low rank, or a newer version of `previous`."""
+    from safegene.vectors.extract import extract_safety_vector
+    from safegene.vectors.update import load_previous, update_safety_vector
+
+    with output.progress("extracting modules") as advance:
+        if previous is None:
+            return extract_safety_vector(*pair, **whole, **limits, progress=advance)
+        return update_safety_vector(
+            load_previous(previous),
+            *pair,
+            **limits,
+            layers=whole["layers"] or (),
+            rank=rank,
+            seed=whole["seed"],
+            progress=advance,
+        )
