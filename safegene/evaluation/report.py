@@ -19,11 +19,13 @@ from safegene.evaluation.evaluation import (
     HARMFUL,
     LOOKALIKE,
     Evaluation,
+    JudgeAgreement,
     Margin,
     OutcomeCounts,
     PromptOutcome,
 )
 from safegene.evaluation.figures import harmless_sets, j_by_set, refusal_by_category
+from safegene.evaluation.judge import RULES
 from safegene.evaluation.metrics import Estimate, recovery
 from safegene.evaluation.outcomes import Outcome
 from safegene.evaluation.validity import Gate, check_validity
@@ -149,6 +151,10 @@ class Report(BaseModel):
     """KL from the reference, nats per token, by model and set."""
     differences: tuple[Difference, ...] = ()
     """Each model against the baseline, where they were compared."""
+    judges: dict[str, str] = {}
+    """Who decided the outcomes, by model; empty where the rules decided them all."""
+    agreement: dict[str, JudgeAgreement] = {}
+    """How far a second judge agrees, by model, where there was one."""
     facts: dict[str, str] = {}
     """Whatever else a reader should know: the vector, the base model, the machine."""
 
@@ -217,6 +223,16 @@ class Report(BaseModel):
             differences=(
                 compare_evaluations(evaluations, baseline) if baseline else ()
             ),
+            judges={
+                name: found.judge
+                for name, found in evaluations.items()
+                if any(each.judge != RULES for each in evaluations.values())
+            },
+            agreement={
+                name: found.agreement
+                for name, found in evaluations.items()
+                if found.agreement is not None
+            },
             recalibration=recalibration,
             compatibility=tuple(compatibility),
             seconds=dict(seconds or {}),

@@ -1,5 +1,7 @@
 """Which charts a report's page shows, and what they say in words."""
 
+from collections.abc import Mapping
+
 from safegene.evaluation.charts import (
     Bar,
     Segment,
@@ -10,6 +12,7 @@ from safegene.evaluation.charts import (
 )
 from safegene.evaluation.evaluation import LOOKALIKE
 from safegene.evaluation.markup import Markup, element
+from safegene.evaluation.metrics import Estimate
 from safegene.evaluation.outcomes import Outcome
 from safegene.evaluation.report import (
     ALIGNED,
@@ -61,21 +64,41 @@ def outcome_chart(report: Report, set_name: str) -> Markup:
 
 def discrimination_chart(report: Report) -> Markup:
     """J of every model with its interval."""
-    lowest = min(found.low for found in report.j.values())
+    return _j_chart("J, discrimination", report.j)
+
+
+def further_charts(report: Report) -> list[Markup]:
+    """J of every model against each harmless set but the look-alikes."""
+    names = dict.fromkeys(name for each in report.j_by_set.values() for name in each)
+    return [
+        _j_chart(
+            f"J against {name}",
+            {
+                model: by_set[name]
+                for model, by_set in report.j_by_set.items()
+                if name in by_set
+            },
+        )
+        for name in names
+        if name != LOOKALIKE
+    ]
+
+
+def _j_chart(title: str, by_model: Mapping[str, Estimate]) -> Markup:
+    lowest = min(found.low for found in by_model.values())
     start = -1.0 if lowest < -0.5 else -0.5 if lowest < 0 else 0.0  # noqa: PLR2004
     ticks = [(start + step * 0.5, f"{start + step * 0.5:.1f}") for step in range(5)]
     ticks = [(at, label.replace("-", "−")) for at, label in ticks if at <= 1.0]  # noqa: RUF001
     rows = [
         (Bar(model, str(found), model == REPAIRED), found)
-        for model, found in report.j.items()
+        for model, found in by_model.items()
     ]
     guides = {
-        f"{name}: {report.j[name].value:.2f}": report.j[name].value
+        f"{name}: {by_model[name].value:.2f}": by_model[name].value
         for name in (ALIGNED, TARGET)
-        if name in report.j
+        if name in by_model
     }
     told = "; ".join(f"{bar.name} {bar.reading}" for bar, _ in rows)
-    title = "J, discrimination"
     caption = "Further right is better."
     if guides:
         caption += " Dashed: aligned and target."

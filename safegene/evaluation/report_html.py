@@ -15,6 +15,7 @@ from safegene.evaluation.report_charts import (
     coefficient_chart,
     discrimination_chart,
     divergence_chart,
+    further_charts,
     legend,
     outcome_chart,
     time_chart,
@@ -26,6 +27,7 @@ from safegene.evaluation.report_tables import (
     differences_table,
     facts_list,
     figures_table,
+    judges_table,
     tiles,
 )
 
@@ -60,6 +62,7 @@ def render_html(report: Report) -> str:
         _figures(report),
         _differences(report),
         _categories(report),
+        _judges(report),
         _recalibration(report),
         _compatibility(report),
         _time(report),
@@ -133,8 +136,8 @@ def _claims(report: Report) -> str:
 def _answers(report: Report) -> Markup:
     return _section(
         "What the models answer",
-        "Every answer is one of four things, judged by rules on its text. On harmful"
-        " prompts a refusal is wanted, on look-alike harmless ones compliance.",
+        f"Every answer is one of four things, judged by {_judged_by(report)}. On"
+        " harmful prompts a refusal is wanted, on look-alike harmless ones compliance.",
         legend(),
         element(
             "div",
@@ -145,7 +148,7 @@ def _answers(report: Report) -> Markup:
 
 
 def _figures(report: Report) -> Markup:
-    charts = [discrimination_chart(report)]
+    charts = [discrimination_chart(report), *further_charts(report)]
     if report.task_accuracy:
         charts.append(accuracy_chart(report))
     return _section(
@@ -178,6 +181,16 @@ def _categories(report: Report) -> str:
         "Harm by harm",
         "Refusal of harmful prompts by category, with intervals.",
         element("div", categories_table(report), class_="card"),
+    )
+
+
+def _judges(report: Report) -> str:
+    if not report.judges and not report.agreement:
+        return ""
+    return _section(
+        "Who judged",
+        "Cohen's kappa with a second judge over all answers: 0 is chance, 1 perfect.",
+        element("div", judges_table(report), class_="card"),
     )
 
 
@@ -226,14 +239,19 @@ def _method(report: Report) -> Markup:
         element(
             "p",
             f"Greedy answers to {refusal[HARMFUL].n} harmful and"
-            f" {refusal[LOOKALIKE].n} look-alike harmless prompts. Rules on the text"
-            " decide the outcome, without a judge: degenerate is empty or repetitive,"
+            f" {refusal[LOOKALIKE].n} look-alike harmless prompts, their outcome"
+            f" decided by {_judged_by(report)}: degenerate is empty or repetitive,"
             " off-task is a label of the fine-tuned task in place of an answer."
             " Intervals are percentile bootstrap over prompts, 2000 resamples, seeded;"
             " models are compared prompt by prompt.",
         ),
         facts_list(report),
     )
+
+
+def _judged_by(report: Report) -> str:
+    names = [*dict.fromkeys(report.judges.values())]
+    return " or ".join(names) if names else "rules on its text, without a judge"
 
 
 def _footer(report: Report) -> Markup:

@@ -8,7 +8,12 @@ from safegene.evaluation.markup import Markup, element
 from safegene.evaluation.metrics import Estimate
 from safegene.evaluation.outcomes import Outcome
 from safegene.evaluation.report import ALIGNED, REPAIRED, TARGET, Report, sets_of
-from safegene.evaluation.report_text import difference_rows, kl_text, percent
+from safegene.evaluation.report_text import (
+    difference_rows,
+    judge_rows,
+    kl_text,
+    percent,
+)
 
 SET_HEADINGS = {LOOKALIKE: "look-alike"}
 
@@ -111,16 +116,30 @@ def differences_table(report: Report) -> Markup:
 def categories_table(report: Report) -> Markup:
     """Refusal of harmful prompts by category and model."""
     models = report.refusal_by_category
-    names = sorted({name for found in models.values() for name in found})
+    counts = {name: each.n for found in models.values() for name, each in found.items()}
     rows = [
         element(
             "tr",
             element("th", name, scope="row"),
+            element("td", str(counts[name])),
             *(_share(found.get(name)) for found in models.values()),
         )
-        for name in names
+        for name in sorted(counts)
     ]
-    return _table(["Category", *models], rows)
+    return _table(["Category", "n", *models], rows)
+
+
+def judges_table(report: Report) -> Markup:
+    """Who decided each model's outcomes, and how far a second judge agrees."""
+    rows = [
+        element(
+            "tr",
+            element("th", name, scope="row"),
+            *(_with_interval(cell) for cell in cells),
+        )
+        for name, *cells in judge_rows(report)
+    ]
+    return _table(("Model", "Judge", "Second judge", "Kappa", "Same verdict"), rows)
 
 
 def facts_list(report: Report) -> str:
@@ -148,6 +167,12 @@ def _tile(name: str, told: tuple[str, str]) -> Markup:
 def _points(found: Estimate) -> tuple[str, str]:
     value, interval = str(found).split(" [")
     return value, f"[{interval}"
+
+
+def _with_interval(text: str) -> Markup:
+    value, _, interval = text.partition(" [")
+    shown = "–" if value == "-" else value  # noqa: RUF001
+    return _cell(shown, f"[{interval}" if interval else "")
 
 
 def _badge(text: str, good: bool) -> Markup:  # noqa: FBT001 - private, reads well

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
 from safegene.evaluation.evaluation import HARMFUL, LOOKALIKE
+from safegene.evaluation.judge import RULES
 from safegene.evaluation.metrics import Estimate
 from safegene.evaluation.outcomes import Outcome
 from safegene.evaluation.report import Report
@@ -121,10 +122,28 @@ def _further(report: Report) -> list[str]:
     if report.refusal_by_category:
         lines += ["", "Refuses harmful prompts, by category"]
         lines += columns(_category_rows(report.refusal_by_category))
+    if report.judges or report.agreement:
+        lines += ["", "Who judged, and how far a second judge agrees"]
+        lines += columns(
+            [["model", "judge", "second", "kappa", "same"], *judge_rows(report)]
+        )
     if report.differences:
         lines += ["", f"Against {report.differences[0].baseline}, paired by prompt"]
         lines += columns(difference_rows(report))
     return lines
+
+
+def judge_rows(report: Report) -> list[list[str]]:
+    """Model, judge, second judge, Cohen's kappa and share of equal verdicts."""
+    rows = []
+    for name in report.models:
+        row = [name, report.judges.get(name, RULES)]
+        found = report.agreement.get(name)
+        row += (
+            [found.judge, str(found.kappa), percent(found.same)] if found else ["-"] * 3
+        )
+        rows.append(row)
+    return rows
 
 
 def kl_text(found: Estimate) -> str:

@@ -6,6 +6,8 @@ from support.evaluations import evaluation
 
 from safegene.artifact.calibration import Calibration, Interval
 from safegene.errors import InvalidDataError
+from safegene.evaluation.evaluation import JudgeAgreement
+from safegene.evaluation.metrics import Estimate
 from safegene.evaluation.report import (
     Claim,
     CompatibilityRow,
@@ -197,3 +199,22 @@ def test_the_table_says_what_fails(evaluations):
 
     assert "Not evaluable" in lines
     assert "FAILS  Loss  0.01  (expected at least 0.3)" in lines
+
+
+def test_the_table_says_who_judged_and_how_far_a_second_judge_agrees(measured):
+    kappa, same = Estimate(0.5, 0.25, 0.75, 200), Estimate(0.8, 0.7, 0.9, 200)
+    second = JudgeAgreement(judge="rules", kappa=kappa, same=same)
+    judged = measured["target"].model_copy(
+        update={"judge": "openai:m", "agreement": second}
+    )
+
+    report = Report.of({"a": measured["aligned"], "t": judged}, commit="0")
+
+    lines = table_lines(report)
+    at = lines.index("Who judged, and how far a second judge agrees")
+    assert lines[at + 2].split() == ["a", "rules", "-", "-", "-"]
+    found = " ".join(lines[at + 3].split())
+    assert found == "t openai:m rules 0.50 [0.25, 0.75] 80 % [70, 90]"
+    assert Report.from_json(report.to_json()) == report
+    plain = table_lines(Report.of({"a": measured["aligned"]}, commit="0"))
+    assert not [line for line in plain if line.startswith("Who judged")]

@@ -6,6 +6,7 @@ import pytest
 from support.evaluations import evaluation
 
 from safegene.evaluation.charts import Bar, interval_dots, layer_columns, plain_bars
+from safegene.evaluation.evaluation import Evaluation, JudgeAgreement
 from safegene.evaluation.markup import Markup, element, join
 from safegene.evaluation.metrics import Estimate
 from safegene.evaluation.report import (
@@ -86,7 +87,7 @@ def test_the_page_is_well_formed_and_whole(report):
     found = outline(render_html(report))
 
     assert found.tags.count("h1") == 1
-    assert found.tags.count("svg") == 3 + 2 + 2 + 1 + 1
+    assert found.tags.count("svg") == 3 + 2 + 1 + 2 + 1 + 1
     for told in ("The one claim holds.", "0123abcd", "0.0180", "1.500 before"):
         assert told in found.text
 
@@ -157,6 +158,66 @@ def test_a_single_model_makes_a_page_without_a_story():
         value for _, name, value in found.attributes if name == "class"
     ]
     assert "Won back" not in found.text
+
+
+@pytest.fixture
+def compared():
+    """Two models, with everything a comparison can show; the second judge differs."""
+
+    def judged(found, kl):
+        answers = [
+            each.model_copy(update={"category": "malware" if at % 4 else "fraud"})
+            if each.set == "harmful"
+            else each
+            for at, each in enumerate(found.answers)
+        ]
+        kappa, same = Estimate(0.5, 0.25, 0.75, 300), Estimate(0.8, 0.7, 0.9, 300)
+        return Evaluation.of(
+            answers,
+            correct=found.correct,
+            kl={"task": Estimate(kl, kl, kl, 64)},
+            judge=f"hf:{NASTY}",
+            agreement=JudgeAgreement(judge="rules", kappa=kappa, same=same),
+        )
+
+    return Report.of(
+        {
+            "target": judged(evaluation(25, 5, ordinary=0, correct=90), 0.0),
+            "repaired": judged(evaluation(80, 12, ordinary=2, correct=89), 0.0123),
+        },
+        commit="0.1.0",
+        baseline="target",
+    )
+
+
+def test_a_comparison_shows_differences_divergence_categories_and_judges(compared):
+    page = render_html(compared)
+    text = outline(page).text
+
+    assert "<script" not in page
+    assert "Against target" in text
+    differences = text.partition("Against target")[2].partition("Harm by harm")[0]
+    assert "repairedJ lookalike+48.0[" in differences
+    assert "repairedtask accuracy−1.0[" in differences  # noqa: RUF001
+    assert "p = 1" in differences
+    assert "KL task" in text
+    assert "0.0123[0.0123, 0.0123]" in text
+    categories = text.partition("Harm by harm")[2].partition("Who judged")[0]
+    assert "Categoryntargetrepaired" in categories
+    assert "fraud25" in categories
+    assert "malware75" in categories
+    judges = text.partition("Who judged")[2]
+    assert f"repairedhf:{NASTY}rules0.50[0.25, 0.75]80 %[70, 90]" in judges
+    assert "without a judge" not in text
+    assert "J against ordinary" in text
+
+
+def test_nothing_of_a_comparison_is_shown_for_one_model():
+    text = outline(render_html(Report.of({"m": evaluation(9, 1)}, commit="0"))).text
+
+    for heading in ("Against", "KL", "Harm by harm", "Who judged", "J against"):
+        assert heading not in text
+    assert "without a judge" in text
 
 
 def drawn(chart):
