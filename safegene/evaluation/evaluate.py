@@ -176,7 +176,7 @@ def evaluate_model(
         correct=correct,
         margins=scored,
         kl=None if reference is None else reference.divergence(model),
-        judge=judges[0].name if judges else RULES,
+        judge=_judge_name(judges, checked=implausible is not None),
         agreement=_agreement(answers, seconds, judges) if judges else None,
     )
 
@@ -200,6 +200,13 @@ def _judged(
     said = [judged_by(judge, prompts_of(rows), texts, rules) for judge in judges]
     first, second = [*said, rules, rules][:2]
     return first, second
+
+
+def _judge_name(judges: Sequence[Judge], *, checked: bool) -> str:
+    """Who decided, and whether the check had a say in what is degenerate."""
+    name = judges[0].name if judges else RULES
+    by_rules = not judges or Outcome.DEGENERATE not in judges[0].outcomes
+    return f"{name} with plausibility" if checked and by_rules else name
 
 
 def _agreement(

@@ -8,7 +8,7 @@ nothing was done to. The threshold comes from answers known to be good, for inst
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch.nn import functional
@@ -29,6 +29,28 @@ class PlausibilityCheck:
     tokenizer: Any
     threshold: float
     """Nats per token above which an answer is implausible."""
+
+    @classmethod
+    def learned(
+        cls,
+        base_model: Any,
+        tokenizer: Any,
+        prompts: Sequence[str],
+        answers: Sequence[str],
+    ) -> Self:
+        """Take the threshold from answers known to be good.
+
+        Args:
+            base_model: the untouched model.
+            tokenizer: its tokenizer.
+            prompts: what the user said.
+            answers: good answers, such as the aligned model's.
+
+        Raises:
+            InvalidDataError: there are none, or they do not pair up.
+        """
+        found = answer_surprise(base_model, tokenizer, prompts, answers)
+        return cls(base_model, tokenizer, plausibility_threshold(found))
 
     def __call__(self, prompts: Sequence[str], answers: Sequence[str]) -> list[bool]:
         """Say which answers are implausible."""

@@ -1,5 +1,7 @@
 """What `evaluate --compare` is given: evaluation files, and models with vectors."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,10 +110,13 @@ def harmless_rows(
     return read_rows(plain[0]), further
 
 
-def make_judges(
+@contextmanager
+def open_judges(
     texts: tuple[str, ...], labels: tuple[str, ...], device: str
-) -> "tuple[Judge, ...]":
-    """The judges that were asked for; `rules` alone is none.
+) -> "Iterator[tuple[Judge, ...]]":
+    """The judges that were asked for, their connections closed at the end.
+
+    `rules` alone is none.
 
     Raises:
         UsageError: a judge or a label cannot be read, or there are more than two.
@@ -126,14 +131,17 @@ def make_judges(
     if texts[:1] == ("rules",) and len(texts) > 1:
         message = "--judge: name the other judge alone; it is compared with the rules"
         raise UsageError(message)
-    return tuple(_judge(text, labels, device) for text in texts if text != "rules")
+    with ExitStack() as kept:
+        yield tuple(
+            _judge(kept, each, labels, device) for each in texts if each != "rules"
+        )
 
 
-def _judge(text: str, labels: tuple[str, ...], device: str) -> Any:
+def _judge(kept: ExitStack, text: str, labels: tuple[str, ...], device: str) -> Any:
     kind, _, rest = text.partition(":")
     if kind == "openai" and "#" in rest:
         url, _, model = rest.rpartition("#")
-        return EndpointJudge(url, model)
+        return kept.enter_context(closing(EndpointJudge(url, model)))
     if kind == "hf" and rest:
         from safegene.evaluation.classifier_judge import ClassifierJudge
 

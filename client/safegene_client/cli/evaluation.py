@@ -1,15 +1,13 @@
 """`safegene evaluate`: measure a model, without and with a vector."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from safegene import __version__
-from safegene.artifact.calibration import Calibration
 from safegene.errors import UsageError
 from safegene.evaluation.rows import PromptRow, read_rows
 from safegene.files import require_writable
@@ -17,11 +15,20 @@ from safegene_client.cli.comparing import (
     JUDGES,
     Entrant,
     harmless_rows,
-    make_judges,
+    open_judges,
     parse_entrants,
     read_evaluation,
 )
 from safegene_client.cli.errors import FAILED
+from safegene_client.cli.measuring import (
+    Effort,
+    GoodAnswers,
+    Repair,
+    good_answers,
+    measure,
+    plausibility_check,
+    require_one_directory,
+)
 from safegene_client.cli.options import (
     FILE,
     FOLDER,
@@ -41,12 +48,10 @@ from safegene_client.extras import torch_needed
 from safegene_client.pulled import PulledVector
 
 if TYPE_CHECKING:
-    from safegene.evaluation.evaluate import EvaluationSuite
     from safegene.evaluation.evaluation import Evaluation
-    from safegene.evaluation.judge import Judge
 
-Repair = tuple[PulledVector, Calibration | None]
-"""A vector and its coefficients."""
+Prompts = tuple[tuple[tuple[PromptRow, ...], ...], dict[str, tuple[PromptRow, ...]]]
+"""The four sets of a suite, and the further harmless ones by name."""
 
 TARGET = "target"
 REPAIRED = "repaired"
@@ -93,6 +98,14 @@ REPAIRED = "repaired"
     metavar="LABEL=OUTCOME",
     help="What a label of an hf: judge means.",
 )
+@click.option(
+    "--plausible-under",
+    type=FOLDER,
+    help="Untouched base model: answers it finds too unlikely are degenerate.",
+)
+@click.option(
+    "--aligned", type=FOLDER, help="For that: the model whose answers are good ones."
+)
 @click.option("--evaluations", type=FOLDER, help="Where NAME.json of each model goes.")
 @click.option("--out", type=FILE, help="Where report.json goes.")
 @click.option("--html", type=FILE, help="Where the report's page goes.")
@@ -120,6 +133,8 @@ def evaluate(
     batch_size: int,
     judge: tuple[str, ...],
     judge_label: tuple[str, ...],
+    plausible_under: Path | None,
+    aligned: Path | None,
     evaluations: Path | None,
     out: Path | None,
     html: Path | None,
@@ -136,16 +151,12 @@ def evaluate(
     exit code 1. Nothing leaves this machine unless an openai: judge is asked for, and
     reports hold no texts.
     """
-    if calibration is not None and vector is None:
-        message = "--calibration holds coefficients of a vector: give --vector, too"
-        raise UsageError(message)
     for place in (out, html):
         if place is not None:
             require_writable(place)
     entrants = _entrants(models, model, vector, calibration, compare=compare)
-    if baseline is not None and baseline not in {each.name for each in entrants}:
-        message = f"--baseline: no model of the name {baseline} is compared"
-        raise UsageError(message)
+    _check_choices(entrants, baseline, adapter)
+    good = good_answers(plausible_under, aligned, entrants)
     measured = {e.name: read_evaluation(e.path) for e in entrants if e.is_measured}
     lineage = {"allow_unverified_lineage": allow_unverified_lineage}
     opened = {
@@ -153,24 +164,55 @@ def evaluate(
         for each in entrants
         if each.vector is not None
     }
-    if len(measured) < len(entrants):
-        sets, further = _prompts(harmful, lookalike, task, general)
-        with torch_needed():
-            from safegene.evaluation.evaluate import EvaluationSuite
-
-            # Made first: what is wrong with the prompts should not cost a loaded model.
-            harms, like, tasks, ordinary = sets
-            suite = EvaluationSuite(harms, like, tasks, ordinary, harmless=further)
-            judges = make_judges(judge, judge_label, device)
-            effort = (max_new_tokens, batch_size, device, judges)
-            todo = [each for each in entrants if not each.is_measured]
-            measured |= _measured(output, todo, adapter, suite, (opened, effort))
-    measured = {each.name: measured[each.name] for each in entrants}
-    _write_evaluations(evaluations, measured)
     first = next(iter(opened.values()), (None, None))[0]
     told = {} if compare else _facts(entrants[0].path, adapter, first)
+    todo = [each for each in entrants if not each.is_measured]
+    if todo:
+        prompts = _prompts(harmful, lookalike, task, general)
+        effort = Effort(max_new_tokens, batch_size, device, adapter, opened)
+        ways = (effort, judge, judge_label, good)
+        found, learned = _measured(output, todo, prompts, ways)
+        measured |= found
+        told |= learned
+    measured = {each.name: measured[each.name] for each in entrants}
+    _write_evaluations(evaluations, measured)
     against = baseline or (entrants[0].name if compare else None)
     _report(output, measured, told, against, (out, html))
+
+
+def _check_choices(
+    entrants: tuple[Entrant, ...], baseline: str | None, adapter: Path | None
+) -> None:
+    if baseline is not None and baseline not in {each.name for each in entrants}:
+        message = f"--baseline: no model of the name {baseline} is compared"
+        raise UsageError(message)
+    require_one_directory(adapter, entrants)
+
+
+def _measured(
+    output: Output,
+    entrants: list[Entrant],
+    prompts: Prompts,
+    ways: tuple[Effort, tuple[str, ...], tuple[str, ...], GoodAnswers | None],
+) -> tuple[dict[str, "Evaluation"], dict[str, str]]:
+    """The evaluations, and what a reader should know of how they came about."""
+    effort, judge, labels, good = ways
+    (harms, like, tasks, ordinary), further = prompts
+    with torch_needed():
+        from safegene.evaluation.evaluate import EvaluationSuite
+
+        # Made first: what is wrong with the prompts should not cost a loaded model.
+        suite = EvaluationSuite(harms, like, tasks, ordinary, harmless=further)
+        with open_judges(judge, labels, effort.device) as judges:
+            check, told = None, {}
+            if good is not None:
+                check = plausibility_check(output, good, suite, effort)
+                limit = f"at most {check.threshold:.3f} nats per token"
+                told = {"plausible": f"under {good.base}: {limit}"}
+            found = measure(
+                output, entrants, suite, effort, judges=judges, implausible=check
+            )
+    return found, told
 
 
 def _entrants(
@@ -181,6 +223,9 @@ def _entrants(
     *,
     compare: bool,
 ) -> tuple[Entrant, ...]:
+    if calibration is not None and vector is None:
+        message = "--calibration holds coefficients of a vector: give --vector, too"
+        raise UsageError(message)
     if compare:
         if model is not None or vector is not None:
             message = "--compare takes models as DIR+VECTOR, not --model and --vector"
@@ -217,8 +262,7 @@ def _prompts(
     lookalike: tuple[str, ...],
     task: Path | None,
     general: Path | None,
-) -> tuple[tuple[tuple[PromptRow, ...], ...], dict[str, tuple[PromptRow, ...]]]:
-    """The four sets of a suite, and the further harmless ones by name."""
+) -> Prompts:
     if harmful is None or not lookalike:
         message = "a model is measured on prompts: give --harmful and --lookalike"
         raise UsageError(message)
@@ -236,67 +280,6 @@ def _write_evaluations(
 
 def _rows(path: Path | None) -> tuple[PromptRow, ...]:
     return () if path is None else read_rows(path)
-
-
-def _measured(
-    output: Output,
-    entrants: Sequence[Entrant],
-    adapter: Path | None,
-    suite: "EvaluationSuite",
-    ways: tuple[Mapping[str, Repair], tuple[int, int, str, "tuple[Judge, ...]"]],
-) -> dict[str, "Evaluation"]:
-    """Measure one model after another; the first is what KL is measured from."""
-    from contextlib import ExitStack
-
-    from safegene.evaluation.divergence import recorded_reference
-    from safegene.evaluation.evaluate import evaluate_model
-    from safegene.vectors.attach import attach
-    from safegene_client.loading import load_target
-
-    opened, (tokens, batch, device, judges) = ways
-    measured: dict[str, Evaluation] = {}
-    loaded = None
-    with ExitStack() as kept:
-        reference = None
-        for number, entrant in enumerate(entrants):
-            if number == 0 or entrant.path != entrants[number - 1].path:
-                output.say(f"loading {entrant.path}")
-                loaded = None  # before the next one comes: one model at a time
-                loaded = load_target(entrant.path, adapter=adapter, device=device)
-            model, tokenizer = loaded.model, loaded.tokenizer  # type: ignore[union-attr]
-            with ExitStack() as worn:
-                if entrant.name in opened:
-                    pulled, calibration = opened[entrant.name]
-                    given = None if calibration is None else calibration.values
-                    # Negative ones were refused, or allowed, when it was read.
-                    on = attach(model, pulled.vector, given, allow_negative=True)
-                    worn.enter_context(on)
-                if number == 0 and len(entrants) > 1 and suite.own_ground:
-                    reference = kept.enter_context(
-                        recorded_reference(model, tokenizer, suite.own_ground)
-                    )
-                advance = worn.enter_context(output.stages())
-                measured[entrant.name] = evaluate_model(
-                    model,
-                    tokenizer,
-                    suite,
-                    max_new_tokens=tokens,
-                    batch_size=batch,
-                    judges=judges,
-                    reference=reference,
-                    progress=partial(_advance, advance, entrant.name),
-                )
-    return measured
-
-
-def _advance(
-    advance: Callable[[str, int, int], None],
-    name: str,
-    stage: str,
-    done: int,
-    total: int,
-) -> None:
-    advance(f"{name}: {stage}", done, total)
 
 
 def _facts(
@@ -328,6 +311,9 @@ def _report(
         facts=facts,
         baseline=baseline,
     )
+    if len(set(report.judges.values())) > 1:
+        told = ", ".join(f"{name} by {judge}" for name, judge in report.judges.items())
+        output.warn(f"outcomes were decided by different judges: {told}")
     text = report.to_json()
     out, html = places
     if out is not None:

@@ -5,7 +5,7 @@ from safegene_client.cli import main
 from safegene_client.cli.comparing import (
     Entrant,
     harmless_rows,
-    make_judges,
+    open_judges,
     parse_entrants,
 )
 from support.evaluations import evaluation
@@ -70,6 +70,18 @@ def test_impossible_comparisons_are_usage_errors(files, capsys, arguments, told)
     assert told in capsys.readouterr().err
 
 
+def test_evaluations_by_different_judges_are_compared_with_a_warning(files, capsys):
+    judged = evaluation(80, 12, correct=89).model_copy(
+        update={"judge": "hf:other", "format": 2}
+    )
+    (files / "repaired.json").write_text(judged.to_json())
+
+    assert main(["evaluate", "--compare", *ALL]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "warning: outcomes were decided by different judges" in told
+    assert "repaired by hf:other" in told
+
+
 def test_another_file_is_refused_by_name(files, capsys):
     (files / "target.json").write_text("{}")
 
@@ -100,16 +112,18 @@ def test_further_harmless_sets_are_named(files):
 
 
 def test_judges_are_read_or_refused():
-    (endpoint,) = make_judges(("openai:http://127.0.0.1:1/v1#m",), (), "auto")
-    endpoint.close()
-
-    assert endpoint.name == "openai:m"
-    assert make_judges(("rules",), (), "auto") == ()
+    with open_judges(("openai:http://127.0.0.1:1/v1#m",), (), "auto") as judges:
+        assert [judge.name for judge in judges] == ["openai:m"]
+    with open_judges(("rules",), (), "auto") as judges:
+        assert judges == ()
     for wrong in (
         ("nobody",),
         ("openai:http://x",),
         ("rules", "hf:x"),
         ("a", "b", "c"),
     ):
-        with pytest.raises(UsageError, match="--judge"):
-            make_judges(wrong, (), "auto")
+        with (
+            pytest.raises(UsageError, match="--judge"),
+            open_judges(wrong, (), "auto"),
+        ):
+            pass

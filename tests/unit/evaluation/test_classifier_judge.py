@@ -1,7 +1,10 @@
+from functools import partial
+
 import pytest
 import torch
+from support.classifiers import save_classifier
 from support.models import tiny_tokenizer
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertForSequenceClassification
 
 from safegene.errors import InvalidDataError
 from safegene.evaluation.classifier_judge import ClassifierJudge
@@ -15,30 +18,7 @@ ANSWERS = ["I can't help with that.", "Sure!", "A longer answer than the others 
 @pytest.fixture
 def saved(tmp_path):
     """Write a tiny random classifier with these labels to a directory."""
-
-    def save(labels=("Non-Refusal", "Refusal"), weight=None):
-        torch.manual_seed(0)
-        config = BertConfig(
-            hidden_size=16,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            intermediate_size=24,
-            vocab_size=264,
-            id2label=dict(enumerate(labels)),
-            label2id={label: number for number, label in enumerate(labels)},
-            initializer_range=1.0,
-        )
-        model = BertForSequenceClassification(config)
-        if weight is not None:
-            with torch.no_grad():
-                model.classifier.weight.fill_(weight)
-        model.save_pretrained(tmp_path / "judge")
-        tokenizer = tiny_tokenizer()
-        tokenizer.model_max_length = 512
-        tokenizer.save_pretrained(tmp_path / "judge")
-        return tmp_path / "judge"
-
-    return save
+    return partial(save_classifier, tmp_path / "judge")
 
 
 def plain(directory, text):
