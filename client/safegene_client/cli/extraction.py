@@ -244,7 +244,10 @@ def _difference(
 
     with output.progress("extracting modules") as advance:
         if previous is None:
-            return extract_safety_vector(*pair, **whole, **limits, progress=advance)
+            aligned, degraded = pair
+            return extract_safety_vector(
+                aligned, degraded, **whole, **limits, progress=advance
+            )
         return update_safety_vector(
             load_previous(previous),
             *pair,
