@@ -20,6 +20,7 @@ from safegene_client.targets import describe_model, is_loaded
 if TYPE_CHECKING:
     from safegene.vectors.attach import Attachment
     from safegene.vectors.recalibrate import Measured
+    from safegene.vectors.selection import Selection
     from safegene.vectors.vector import SafetyVector
 
 DEFAULT_BUDGET = 0.02
@@ -158,6 +159,69 @@ class PulledVector:
                 solver=solver,
                 objective=Objective(lookalike_weight=lookalike_weight),
                 watch=watch,
+            )
+
+    def select(
+        self,
+        model: Any,
+        tokenizer: Any = None,
+        *,
+        by: str = "all",
+        harmful: Rows = (),
+        lookalike: Rows = (),
+        task: Rows = (),
+        general: Rows = (),
+        layers: int | None = None,
+        latency: float | None = None,
+        seed: int = 0,
+        allow_unverified_lineage: bool = False,
+    ) -> "Selection":
+        """Rank the layers on one loaded model and keep the best of them.
+
+        Args:
+            model: the target, loaded, nothing of the vector applied.
+            tokenizer: its tokenizer; None loads the one beside the model's weights.
+            by: "all", "contrast" (needs harmful and look-alike prompts), "score" (task
+                prompts as well) or "random".
+            harmful: prompts a safe model declines, as rows or a file.
+            lookalike: harmless prompts that look like them.
+            task: what the target is for.
+            general: ordinary prompts of other kinds.
+            layers: how many to keep.
+            latency: instead, the most decoding may slow down, such as 1.05.
+            seed: of everything that is drawn.
+            allow_unverified_lineage: go on although lineage is unknown or differs.
+
+        Returns:
+            The vector with the layers that stay, to be saved as another version with
+            `safegene.vectors.peft_format.save_vector`.
+
+        Raises:
+            CompatibilityError: the vector does not fit the model.
+            InvalidDataError: too few prompts of a kind.
+            UsageError: the ranking and the limits do not go together, the model is not
+                loaded, or has no tokenizer beside it.
+        """
+        self._require(model, allow_unverified_lineage=allow_unverified_lineage)
+        with torch_needed():
+            from safegene.vectors.recalibrate import CalibrationData
+            from safegene.vectors.selection import select_for_target
+
+            data = CalibrationData(
+                harmful=_rows(harmful),
+                lookalike=_rows(lookalike),
+                task=_rows(task),
+                general=_rows(general),
+            )
+            return select_for_target(
+                model,
+                _tokenizer_of(model) if tokenizer is None else tokenizer,
+                self.vector,
+                by=by,
+                data=data if any(data.sets().values()) else None,
+                layers=layers,
+                latency=latency,
+                seed=seed,
             )
 
     def apply(

@@ -21,6 +21,7 @@ from safegene_client.cli.errors import (
 )
 from safegene_client.cli.evaluation import evaluate
 from safegene_client.cli.extraction import extract
+from safegene_client.cli.frontier import frontier
 from safegene_client.cli.importing import import_adapter
 from safegene_client.cli.options import example
 from safegene_client.cli.output import (
@@ -76,6 +77,7 @@ for command in (
     apply,
     merge,
     evaluate,
+    frontier,
 ):
     cli.add_command(command)
 

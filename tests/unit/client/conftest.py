@@ -102,7 +102,7 @@ def calibration_for() -> Callable[..., Calibration]:
             "warnings": (),
             "tool": "test",
         }
-        return Calibration(**dict.fromkeys(numbers, "0.5"), **(facts | changes))
+        return Calibration(**(dict.fromkeys(numbers, "0.5") | facts | changes))
 
     return make
 

@@ -190,3 +190,31 @@ def test_recalibrate_names_a_file_it_cannot_read(pulled, target, tmp_path):
         pulled.recalibrate(
             target, tiny_tokenizer(), harmful=tmp_path / "nowhere.jsonl", **sets
         )
+
+
+def test_layers_are_ranked_on_a_loaded_model_and_the_best_kept(pulled, target):
+    found = pulled.select(
+        target,
+        tiny_tokenizer(),
+        by="contrast",
+        harmful=rows("harmful"),
+        lookalike=rows("lookalike"),
+        layers=1,
+    )
+
+    assert len(found.vector.layers) == 1
+    assert set(found.vector.layer_scores) == set(pulled.vector.layers)
+    assert found.vector.recipe.parameters["selected_by"] == "contrast"
+
+
+def test_select_keeps_all_layers_unless_told_and_says_what_it_lacks(pulled, target):
+    found = pulled.select(target, tiny_tokenizer())
+
+    assert found.vector.layers == pulled.vector.layers
+    with pytest.raises(UsageError, match="by score needs prompts, got none"):
+        pulled.select(target, tiny_tokenizer(), by="score", layers=1)
+
+
+def test_select_refuses_a_model_the_vector_does_not_fit(pulled):
+    with pytest.raises(CompatibilityError):
+        pulled.select(tiny_model("qwen2"), tiny_tokenizer())
