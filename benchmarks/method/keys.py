@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.method.fingerprints import code_digest
 from benchmarks.method.plan import CEILINGS, MODELS, OURS, RIVALS, Job
+from benchmarks.method.plausibility import threshold_step
 from benchmarks.method.recipe import PAIRS, Recipe
 from benchmarks.method.repairs import calibration_rows, held_out_rows
 from benchmarks.method.suite import Suite
@@ -70,6 +71,7 @@ def cell_key(job: Job, workshop: Workshop, suite: Suite, wanted_kl: float) -> st
         "suite": suite.key,
         "test": asdict(recipe.test),
         "measuring": _digest(*MEASURING_CODE),
+        "plausibility": threshold_step(workshop).key,
         "code": _digest(*ROW_CODE.get(job.row, ())),
         **_model_facts(job, workshop),
     }

@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from statistics import mean
 
 from benchmarks.harness import commit, machine
 from benchmarks.method.cells import Cell, CellStore
 from benchmarks.method.keys import cell_key
 from benchmarks.method.plan import CEILINGS, MODELS, OURS, RIVALS, Job
+from benchmarks.method.plausibility import Implausible, open_check
 from benchmarks.method.repairs import (
     Bench,
     Repaired,
@@ -81,6 +83,11 @@ class Runner:
     _bench: Bench | None = None
     _suites: dict[tuple[str, str], Suite] = field(default_factory=dict)
     _seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    @cached_property
+    def implausible(self) -> Implausible:
+        """Tells answers that make no sense; loads the model as shipped."""
+        return open_check(self.workshop)
 
     def suite(self, job: Job) -> Suite:
         """What the job's target is measured on."""
@@ -150,6 +157,7 @@ class Runner:
                 bench.target.tokenizer,
                 suite,
                 self.workshop.recipe.test,
+                implausible=self.implausible,
                 task=repaired.is_target,
             )
             kl = bench.held_out.kl(repaired.model) if repaired.is_target else None

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from benchmarks.method.data import Data
+from benchmarks.method.plausibility import Implausible
 from benchmarks.method.recipe import Recipe, TestRows
 from safegene.artifact.canonical import canonical_json
 from safegene.artifact.digest import digest_bytes
@@ -93,7 +94,13 @@ def suite_for(recipe: Recipe, data: Data, task: str, kind: str) -> Suite:
 
 
 def look(
-    model: Any, tokenizer: Any, suite: Suite, test: TestRows, *, task: bool = True
+    model: Any,
+    tokenizer: Any,
+    suite: Suite,
+    test: TestRows,
+    *,
+    implausible: Implausible,
+    task: bool = True,
 ) -> Seen:
     """Measure a model; its answers are judged and thrown away.
 
@@ -102,23 +109,26 @@ def look(
         tokenizer: its tokenizer.
         suite: the prompts.
         test: lengths and batch size.
+        implausible: tells answers that make no sense.
         task: whether the task's rows are answered, too.
     """
-    every = [row for rows in suite.sets.values() for row in rows]
+    prompts = prompts_of([row for rows in suite.sets.values() for row in rows])
     # All sets in one go: long prompts share batches with long ones.
-    answers = iter(
-        generate_answers(
-            model,
-            tokenizer,
-            prompts_of(every),
-            max_new_tokens=test.answer_tokens,
-            batch_size=test.batch_size,
+    answers = generate_answers(
+        model,
+        tokenizer,
+        prompts,
+        max_new_tokens=test.answer_tokens,
+        batch_size=test.batch_size,
+    )
+    judged = iter(
+        classify_answer(answer, labels=suite.labels, implausible=doubt, prompt=prompt)
+        for prompt, answer, doubt in zip(
+            prompts, answers, implausible(prompts, answers), strict=True
         )
     )
     outcomes = {
-        name: "".join(
-            LETTERS[classify_answer(next(answers), labels=suite.labels)] for _ in rows
-        )
+        name: "".join(LETTERS[next(judged)] for _ in rows)
         for name, rows in suite.sets.items()
     }
     return Seen(
