@@ -1,6 +1,6 @@
 """What `Registry.pull` returns: a verified version that can be checked and applied."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -105,6 +105,7 @@ class PulledVector:
         solver: str = DEFAULT_SOLVER,
         progress: StageProgress | None = None,
         watch: "Callable[[Measured], None] | None" = None,
+        spread: Callable[[Mapping[int | str, tuple[float, float]]], None] | None = None,
     ) -> Calibration:
         """Find the coefficients for one loaded model.
 
@@ -126,6 +127,8 @@ class PulledVector:
                 "adam" to compare with.
             progress: called with stage, done and total.
             watch: called with every point that was measured, in order.
+            spread: called with a 95 % interval of every coefficient, for the default
+                solver; one more gradient pass.
 
         Raises:
             CompatibilityError: the vector does not fit the model.
@@ -159,6 +162,7 @@ class PulledVector:
                 solver=solver,
                 objective=Objective(lookalike_weight=lookalike_weight),
                 watch=watch,
+                spread=spread,
             )
 
     def select(

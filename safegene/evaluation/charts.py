@@ -208,10 +208,20 @@ def scatter(
 
 
 def layer_columns(
-    title: str, summary: str, values: Mapping[int, float], *, guide: float | None
+    title: str,
+    summary: str,
+    values: Mapping[int, float],
+    *,
+    guide: float | None,
+    intervals: Mapping[int, tuple[float, float]] | None = None,
 ) -> Markup:
-    """One column per layer, from zero up or down, with a dashed line to compare."""
+    """One column per layer, from zero up or down, with a dashed line to compare.
+
+    Layers with an interval have a line from its lowest to its highest value.
+    """
+    ends = intervals or {}
     shown = [*values.values(), *([guide] if guide is not None else [])]
+    shown += [end for pair in ends.values() for end in pair]
     high, low = max(0.0, *shown), min(0.0, *shown)
     span = (high - low) or 1.0
 
@@ -232,8 +242,15 @@ def layer_columns(
                 told=f"layer {layer}: {value:.2f}",
             )
         )
+        middle = _percent((place + 0.5) * slot)
+        if layer in ends:
+            low_end, high_end = ends[layer]
+            heights = {"y1": y(low_end), "y2": y(high_end)}
+            told = element("title", f"layer {layer}: {low_end:.2f} to {high_end:.2f}")
+            drawn.append(
+                element("line", told, x1=middle, x2=middle, class_="whisker", **heights)
+            )
         if place % every == 0:
-            middle = _percent((place + 0.5) * slot)
             drawn.append(_label(str(layer), middle, y(low) + 20, "middle"))
     if guide is not None:
         drawn.append(_horizontal(y(guide), "guide"))

@@ -3,14 +3,18 @@
 Needs nothing else, as the evaluation's page does not: no script, no font, no picture.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
 from safegene.artifact.calibration import Calibration
 from safegene.evaluation.charts import Bar, Dot, plain_bars, scatter
 from safegene.evaluation.markup import Markup, element, join
 from safegene.evaluation.report import Recalibration
-from safegene.evaluation.report_charts import coefficient_chart, divergence_chart
+from safegene.evaluation.report_charts import (
+    SPREAD,
+    coefficient_chart,
+    divergence_chart,
+)
 from safegene.evaluation.report_html import ICON, POLICY
 
 MOST_MODULES = 40
@@ -18,7 +22,11 @@ MOST_MODULES = 40
 
 
 def render_recalibration(
-    calibration: Calibration, way: Sequence[Dot], *, seconds: float
+    calibration: Calibration,
+    way: Sequence[Dot],
+    *,
+    seconds: float,
+    intervals: Mapping[int | str, tuple[float, float]] | None = None,
 ) -> str:
     """The page as text; the same calibration always gives the same page.
 
@@ -26,6 +34,7 @@ def render_recalibration(
         calibration: what was found.
         way: the measured points, KL across and J of the answers' openings up.
         seconds: how long it took.
+        intervals: of the coefficients, 95 %, by layer or module.
     """
     found = Recalibration.of(calibration, seconds=seconds)
     style = files("safegene.evaluation").joinpath("page.css").read_text("utf-8")
@@ -39,7 +48,10 @@ def render_recalibration(
         element("style", Markup(style)),
     )
     by_module = calibration.granularity == "module"
-    coefficients = _modules(calibration) if by_module else coefficient_chart(found)
+    ends = intervals or {}
+    coefficients = (
+        _modules(calibration, ends) if by_module else coefficient_chart(found, ends)
+    )
     charts = [coefficients, divergence_chart(found)]
     if way:
         charts.append(_frontier(way, float(calibration.budget)))
@@ -70,18 +82,26 @@ def _frontier(way: Sequence[Dot], budget: float) -> Markup:
     return _figure(title, caption, chart)
 
 
-def _modules(calibration: Calibration) -> Markup:
+def _modules(
+    calibration: Calibration, ends: Mapping[int | str, tuple[float, float]]
+) -> Markup:
     ranked = sorted(calibration.by_module.items(), key=lambda pair: -abs(pair[1]))
     shown = dict(ranked[:MOST_MODULES])
     rows = [
-        (Bar(path, f"{shown[path]:.2f}"), abs(shown[path]))
+        (Bar(path, f"{shown[path]:.2f}{_ends(ends.get(path))}"), abs(shown[path]))
         for path in calibration.by_module
         if path in shown
     ]
     title = "Coefficients by module"
     told = "; ".join(f"{bar.name} {bar.reading}" for bar, _ in rows)
     caption = f"{len(rows)} of {len(ranked)} modules, those of largest coefficient."
+    if ends:
+        caption += f" In brackets: {SPREAD}"
     return _figure(title, caption, plain_bars(title, told, rows))
+
+
+def _ends(found: tuple[float, float] | None) -> str:
+    return "" if found is None else f" [{found[0]:.2f}, {found[1]:.2f}]"
 
 
 def _figure(title: str, caption: str, chart: Markup) -> Markup:

@@ -29,6 +29,10 @@ STACKED = (
     (Outcome.DEGENERATE, "degenerate"),
 )
 SET_NAMES = {LOOKALIKE: "look-alike harmless"}
+SPREAD = (
+    "95 % intervals, how far other prompts of the same kind would move it, by one"
+    " Newton step a resample: an approximation."
+)
 PERCENT_TICKS = ((0.0, "0 %"), (0.25, "25 %"), (0.5, "50 %"), (0.75, "75 %"))
 
 
@@ -126,8 +130,12 @@ def accuracy_chart(report: Report) -> Markup:
     return _figure(title, caption, chart)
 
 
-def coefficient_chart(found: Recalibration) -> Markup:
-    """The coefficient of every layer."""
+def coefficient_chart(
+    found: Recalibration, ends: Mapping[int | str, tuple[float, float]] | None = None
+) -> Markup:
+    """The coefficient of every layer, with its interval where there is one."""
+    known = ends or {}
+    intervals = {layer: known[layer] for layer in found.coefficients if layer in known}
     values = found.coefficients
     title = "Coefficients by layer"
     told = ", ".join(f"layer {layer} {value:.2f}" for layer, value in values.items())
@@ -135,7 +143,10 @@ def coefficient_chart(found: Recalibration) -> Markup:
     caption += f" {max(values.values()):.2f}."
     if found.uniform_coefficient is not None:
         caption += f" Dashed: the best uniform one, {found.uniform_coefficient:.2f}."
-    chart = layer_columns(title, told, values, guide=found.uniform_coefficient)
+    if intervals:
+        caption += f" Lines: {SPREAD}"
+    guide = found.uniform_coefficient
+    chart = layer_columns(title, told, values, guide=guide, intervals=intervals)
     return _figure(title, caption, chart)
 
 

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+Intervals = dict[int | str, tuple[float, float]]
+"""Lowest and highest value of a coefficient, by layer or module."""
+
 MODEL = click.option(
     "--model", required=True, type=FOLDER, help="Directory of the target."
 )
@@ -143,6 +146,7 @@ def recalibrate(
         output.say(f"loading {model}")
         target = load_target(model, adapter=adapter, device=device)
         way: list[Measured] = []
+        spread: Intervals = {}
         start = time.perf_counter()
         with output.stages() as advance:
             calibration = pulled.recalibrate(
@@ -161,10 +165,11 @@ def recalibrate(
                 solver=solver,
                 progress=advance,
                 watch=way.append,
+                spread=None if report is None else spread.update,
             )
     write_whole(out, calibration.to_bytes())
     if report is not None:
-        page = _page(calibration, way, time.perf_counter() - start)
+        page = _page(calibration, way, time.perf_counter() - start, spread)
         write_whole(report, page.encode())
     for warning in calibration.warnings:
         output.warn(warning)
@@ -174,7 +179,12 @@ def recalibrate(
     )
 
 
-def _page(calibration: Calibration, way: Sequence["Measured"], seconds: float) -> str:
+def _page(
+    calibration: Calibration,
+    way: Sequence["Measured"],
+    seconds: float,
+    spread: Intervals,
+) -> str:
     from safegene.evaluation.charts import Dot
     from safegene.evaluation.recalibration_page import render_recalibration
 
@@ -183,7 +193,7 @@ def _page(calibration: Calibration, way: Sequence["Measured"], seconds: float) -
         Dot(f"point {at}", point.kl, point.j, point.coefficients == result)
         for at, point in enumerate(way)
     ]
-    return render_recalibration(calibration, dots, seconds=seconds)
+    return render_recalibration(calibration, dots, seconds=seconds, intervals=spread)
 
 
 def _calibration_facts(calibration: Calibration, out: Path) -> Any:

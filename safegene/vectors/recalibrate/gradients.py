@@ -57,18 +57,32 @@ class ScoredPrompts:
             margin_N[batch.indices] = value_N.detach().double().cpu()
         return margin_N, gradient_SN
 
-    def derivatives(
+    def pulls(
         self, runner: Runner, objective: Objective, point_S: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Gradient [S] and Gauss-Newton curvature [S, S] of the objective."""
-        gradient_S = torch.zeros(runner.size, dtype=torch.float64)
+    ) -> tuple[list[Tensor], Tensor]:
+        """Each group's gradient of weight times loss, a prompt [S, N]; the curvature.
+
+        The mean over prompts, summed over groups, is the objective's gradient.
+        """
+        found = []
         curvature_SS = torch.zeros((runner.size, runner.size), dtype=torch.float64)
         for group, prompts in self.prompts.items():
             if not prompts:
                 continue
             margin_N, moves_SN = self.margin_gradients(runner, group, point_S)
             losses = objective.losses(margin_N, group)
-            share = objective.weight(group) / len(prompts)
-            gradient_S += share * (moves_SN @ losses.slope_N)
+            weight = objective.weight(group)
+            found.append(weight * moves_SN * losses.slope_N)
+            share = weight / len(prompts)
             curvature_SS += share * ((moves_SN * losses.curvature_N) @ moves_SN.T)
+        return found, curvature_SS
+
+    def derivatives(
+        self, runner: Runner, objective: Objective, point_S: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Gradient [S] and Gauss-Newton curvature [S, S] of the objective."""
+        pulls, curvature_SS = self.pulls(runner, objective, point_S)
+        gradient_S = torch.zeros(runner.size, dtype=torch.float64)
+        for pull_SN in pulls:
+            gradient_S += pull_SN.mean(dim=1)
         return gradient_S, curvature_SS

@@ -5,6 +5,7 @@ best coefficients within the budget, and writes down what was measured.
 """
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from safegene.artifact.architecture import architecture_from_config
@@ -26,9 +27,13 @@ from safegene.vectors.recalibrate.samples import (
 )
 from safegene.vectors.recalibrate.search import SearchSettings
 from safegene.vectors.recalibrate.solvers import Plan, Progress, Solver, solve
+from safegene.vectors.recalibrate.spread import named_intervals, newton_intervals
 from safegene.vectors.recalibrate.target import Target, Watch
 from safegene.vectors.targets import plain_config
 from safegene.vectors.vector import SafetyVector
+
+Spread = Callable[[Mapping[int | str, tuple[float, float]]], None]
+"""Told the 95 % interval of every coefficient, by layer or module."""
 
 DEFAULT_OBJECTIVE = Objective()
 DEFAULT_EFFORT = Effort()
@@ -55,6 +60,7 @@ def recalibrate_coefficients(
     adam: AdamSettings = DEFAULT_ADAM,
     gradient_free: GradientFreeSettings = DEFAULT_GRADIENT_FREE,
     watch: Watch | None = None,
+    spread: Spread | None = None,
 ) -> Calibration:
     """Find one coefficient per layer, or per module, for one target.
 
@@ -85,6 +91,10 @@ def recalibrate_coefficients(
         adam: how Adam goes.
         gradient_free: how long the gradient-free solver tries.
         watch: called with every point that was measured, in order.
+        spread: called at the end with a 95 % interval of every coefficient, by layer
+            or module: how far other prompts of the same kind would move it, by one
+            Newton step a resample. Takes one more gradient pass, which is not counted
+            in the calibration; only for "trust-region".
 
     Returns:
         The coefficients with what they cost and gained, all of it measured.
@@ -125,6 +135,12 @@ def recalibrate_coefficients(
                 progress=lambda done, total: report("reference", done, total),
             )
             found = solve(target, len(units), plan, report)
+            work = runner.work + samples.generated
+            if spread is not None and plan.solver.needs_fisher:
+                point_S, box = found.after.coefficients_S, plan.box(len(units))
+                near = target.local_sample(point_S)
+                ends = newton_intervals(near, point_S, box, seed=seed)
+                spread(named_intervals(units, ends))
     margins = found.before.score.margins, found.after.score.margins
     findings = Findings(
         found=found,
@@ -134,7 +150,7 @@ def recalibrate_coefficients(
         gain=bootstrap_gain(objective, *margins, seed=seed),
         budget=budget,
         solver=plan.solver.recorded,
-        forward_equivalents=runner.work + samples.generated,
+        forward_equivalents=work,
     )
     fingerprint = architecture_from_config(config).fingerprint
     return write_calibration(

@@ -86,6 +86,12 @@ class Plan:
     adam: AdamSettings
     gradient_free: GradientFreeSettings
 
+    def box(self, size: int) -> Box:
+        """Where the coefficients may be."""
+        lowest = LOWEST_NEGATIVE if self.allow_negative else 0.0
+        low_S = torch.full((size,), lowest, dtype=torch.float64)
+        return Box(low_S, torch.full_like(low_S, HIGHEST))
+
 
 @dataclass(frozen=True)
 class Found:
@@ -111,8 +117,7 @@ def solve(target: Target, size: int, plan: Plan, report: Progress) -> Found:
     report("before", 0, 1)
     before = Point(zero_S, 0.0, target.score(zero_S), 0.0)
     report("before", 1, 1)
-    lowest = LOWEST_NEGATIVE if plan.allow_negative else 0.0
-    box = Box(torch.full_like(zero_S, lowest), torch.full_like(zero_S, HIGHEST))
+    box = plan.box(size)
     if plan.solver is Solver.ADAM:
         after = descend(
             target,

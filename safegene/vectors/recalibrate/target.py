@@ -17,6 +17,7 @@ from safegene.vectors.recalibrate.objective import Group, Objective
 from safegene.vectors.recalibrate.samples import Samples
 from safegene.vectors.recalibrate.search import Score, Slope
 from safegene.vectors.recalibrate.solver import ridged
+from safegene.vectors.recalibrate.spread import LocalSample
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,18 @@ class Target:
             else torch.zeros_like(gradient_S)
         )
         return Slope(gradient_S, curvature_SS, kl_gradient_S)
+
+    def local_sample(self, point_S: Tensor) -> LocalSample:
+        """What every scored prompt says at a point, for intervals; needs F."""
+        pulls, curvature_SS = self._samples.scored.pulls(
+            self._runner, self._objective, point_S
+        )
+        kl_gradient_S = (
+            self._behavior.gradient(point_S)
+            if point_S.any()
+            else torch.zeros(len(point_S), dtype=torch.float64)
+        )
+        return LocalSample(pulls, curvature_SS, kl_gradient_S, self.fisher)
 
     def sampled_slope(
         self, point_S: Tensor, *, size: int, generator: torch.Generator

@@ -198,6 +198,7 @@ def test_recalibrate_reports_on_a_page_that_loads_nothing(place, granularity, so
     assert found.objective.lookalike_weight == "2"
     assert f"Coefficients by {granularity}" in page
     assert "J against KL" in page
+    assert ("95 % intervals" in page) == (solver == "trust-region")
     assert page.count("<circle") >= 2
     for outside in ("http://", "https://", "<script", "src="):
         assert outside not in page.replace("http://www.w3.org", "")

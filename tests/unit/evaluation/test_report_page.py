@@ -255,6 +255,22 @@ def test_columns_below_zero_hang_from_the_zero_line():
     assert float(up.get("y")) + float(up.get("height")) == float(down.get("y"))
 
 
+def test_intervals_of_columns_are_lines_that_fit_the_chart():
+    ends = {0: (0.5, 2.0)}
+
+    chart = drawn(layer_columns("t", "s", {0: 1.0, 1: 0.2}, guide=None, intervals=ends))
+
+    (line,) = (e for e in chart.iter("line") if e.get("class") == "whisker")
+    first, _ = (e for e in chart.iter("rect") if "bar" in e.get("class"))
+    low, high, top = (
+        float(line.get("y1")),
+        float(line.get("y2")),
+        float(first.get("y")),
+    )
+    assert high < top < low
+    assert high == 8
+
+
 def test_text_is_escaped_unless_it_is_markup():
     inner = element("b", "1 < 2", class_="x", data_label='"q"', title=None)
 
