@@ -58,7 +58,13 @@ class StepCache:
         build(unfinished)
         seconds = round(time.monotonic() - start, 1)
         (unfinished / TIMING_NAME).write_text(json.dumps({"seconds": seconds}))
-        unfinished.rename(directory)
+        try:
+            unfinished.rename(directory)
+        except OSError:
+            # Another process was faster; equal inputs give equal results.
+            if not directory.is_dir():
+                raise
+            shutil.rmtree(unfinished)
         return Result(directory, key, seconds, reused=False)
 
     def key(self, step: str, inputs: Mapping[str, Any]) -> str:

@@ -64,3 +64,18 @@ def test_a_file_that_moves_changes_the_digest(tmp_path):
     (tmp_path / "a.py").rename(tmp_path / "b.py")
 
     assert source_digest(tmp_path) != before
+
+
+def test_of_two_processes_the_faster_ones_result_is_kept(tmp_path):
+    cache = StepCache(tmp_path)
+
+    def slower(place):
+        made = tmp_path / f"step-{cache.key('step', {})}"
+        made.mkdir()
+        (made / "made").write_text("early")
+        (place / "made").write_text("late")
+
+    found = cache.run("step", {}, slower)
+
+    assert (found.directory / "made").read_text() == "early"
+    assert [path.name for path in tmp_path.iterdir()] == [found.directory.name]
