@@ -23,6 +23,7 @@ MEASURING_CODE = (
     f"{HERE}/suite.py",
     f"{HERE}/held_out.py",
     f"{HERE}/loaded.py",
+    f"{HERE}/repairs.py",
     "safegene/evaluation/outcomes.py",
     "safegene/evaluation/refusal.py",
     "safegene/evaluation/generation.py",
@@ -35,6 +36,10 @@ MEASURING_CODE = (
 RECALIBRATION_CODE = (
     "safegene/vectors/recalibrate",
     "safegene/vectors/attach.py",
+    "safegene/vectors/chat.py",
+    "safegene/vectors/factors.py",
+    "safegene/vectors/targets.py",
+    "safegene/vectors/vector.py",
     "safegene/evaluation/openers.py",
 )
 ROW_CODE: Mapping[str, tuple[str, ...]] = {
@@ -46,7 +51,7 @@ ROW_CODE: Mapping[str, tuple[str, ...]] = {
     "scaled_task": (f"{HERE}/rivals/projection.py", f"{HERE}/matching.py"),
     "one_shot": (f"{HERE}/rivals/training.py", "examples/demo/tuning.py"),
     "retune": (f"{HERE}/rivals/training.py", "examples/demo/tuning.py"),
-    "augment": (f"{HERE}/rivals/training.py",),
+    "augment": (f"{HERE}/rivals/training.py", "examples/demo/tuning.py"),
     "dpo": (f"{HERE}/rivals/preference.py",),
 }
 KL_DIGITS = 4

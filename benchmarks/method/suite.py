@@ -112,6 +112,22 @@ def look(
         implausible: tells answers that make no sense.
         task: whether the task's rows are answered, too.
     """
+    return Seen(
+        outcomes=outcomes_of(model, tokenizer, suite, test, implausible=implausible),
+        correct=_correct(model, tokenizer, suite, test) if task else "",
+        margins=_margins(model, tokenizer, suite, test) if test.margins else {},
+    )
+
+
+def outcomes_of(
+    model: Any,
+    tokenizer: Any,
+    suite: Suite,
+    test: TestRows,
+    *,
+    implausible: Implausible,
+) -> dict[str, str]:
+    """One letter for the answer to each prompt, by set."""
     prompts = prompts_of([row for rows in suite.sets.values() for row in rows])
     # All sets in one go: long prompts share batches with long ones.
     answers = generate_answers(
@@ -127,15 +143,10 @@ def look(
             prompts, answers, implausible(prompts, answers), strict=True
         )
     )
-    outcomes = {
+    return {
         name: "".join(LETTERS[next(judged)] for _ in rows)
         for name, rows in suite.sets.items()
     }
-    return Seen(
-        outcomes=outcomes,
-        correct=_correct(model, tokenizer, suite, test) if task else "",
-        margins=_margins(model, tokenizer, suite, test) if test.margins else {},
-    )
 
 
 def _correct(model: Any, tokenizer: Any, suite: Suite, test: TestRows) -> str:

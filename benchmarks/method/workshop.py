@@ -32,8 +32,12 @@ TUNING_CODE = (
     "safegene/vectors/chat.py",
 )
 VECTOR_CODE = (
+    "safegene/vectors/checkpoint.py",
+    "safegene/vectors/compression.py",
     "safegene/vectors/extract.py",
     "safegene/vectors/factors.py",
+    "safegene/vectors/pair.py",
+    "safegene/vectors/randomized.py",
     "safegene/vectors/peft_format.py",
 )
 

@@ -9,6 +9,7 @@ that was stopped goes on where it ended.
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,25 @@ from benchmarks.harness import OUT, Benchmark
 from benchmarks.method.data import data_directory, load_data
 from benchmarks.method.fingerprints import code_digest
 from benchmarks.method.keys import MEASURING_CODE, RECALIBRATION_CODE
+from benchmarks.method.plausibility import Implausible, open_check, threshold_step
 from benchmarks.method.recipe import QUICK
 from benchmarks.method.repairs import Bench
 from benchmarks.method.runner import Talk
-from benchmarks.method.suite import HARMFUL, LOOKALIKE, XSTEST, Suite, suite_for
+from benchmarks.method.suite import (
+    HARMFUL,
+    LETTERS,
+    LOOKALIKE,
+    XSTEST,
+    Suite,
+    outcomes_of,
+    suite_for,
+)
 from benchmarks.method.workshop import Base, Workshop
 from benchmarks.objective.correlation import Setting, j_of, tracking
 from benchmarks.objective.settings import settings
 from examples.demo.cache import StepCache
 from safegene.artifact.digest import digest_bytes
-from safegene.evaluation.generation import generate_answers
-from safegene.evaluation.outcomes import Outcome, classify_answer
-from safegene.evaluation.rows import prompts_of
+from safegene.evaluation.outcomes import Outcome
 from safegene.vectors.attach import attach
 from safegene.vectors.recalibrate.forward import Runner, steady
 from safegene.vectors.recalibrate.objective import Group, Objective
@@ -46,7 +54,9 @@ OBJECTIVES: Mapping[str, Objective] = {
 }
 
 
-def measure(bench: Bench, suite: Suite, place: Path) -> Iterator[Setting]:
+def measure(
+    bench: Bench, suite: Suite, place: Path, implausible: Implausible
+) -> Iterator[Setting]:
     """Every setting, on both sides; what was measured before is read from `place`."""
     import torch
 
@@ -75,7 +85,14 @@ def measure(bench: Bench, suite: Suite, place: Path) -> Iterator[Setting]:
                     margins = samples.scored.margins(runner, point_S)
                 by_layer = dict(zip(vector.layers, values, strict=True))
                 with attach(target.model, vector, by_layer):
-                    refused = _refused(bench, suite)
+                    letters = outcomes_of(
+                        target.model,
+                        target.tokenizer,
+                        suite,
+                        recipe.test,
+                        implausible=implausible,
+                    )
+                refused = {name: _refusals(text) for name, text in letters.items()}
                 _write(path, {str(g): m.tolist() for g, m in margins.items()}, refused)
             found = json.loads(path.read_text(encoding="utf-8"))
             margins_read = {
@@ -98,25 +115,9 @@ def _write(
     part.replace(path)
 
 
-def _refused(bench: Bench, suite: Suite) -> dict[str, str]:
-    test = bench.recipe.test
-    every = [row for name in _sets() for row in suite.sets[name]]
-    answers = iter(
-        generate_answers(
-            bench.target.model,
-            bench.target.tokenizer,
-            prompts_of(every),
-            max_new_tokens=test.answer_tokens,
-            batch_size=test.batch_size,
-        )
-    )
-    return {
-        name: "".join(
-            "01"[classify_answer(next(answers)) is Outcome.REFUSE]
-            for _ in suite.sets[name]
-        )
-        for name in _sets()
-    }
+def _refusals(letters: str) -> str:
+    refuse = LETTERS[Outcome.REFUSE]
+    return "".join("01"[letter == refuse] for letter in letters)
 
 
 def _sets() -> tuple[str, ...]:
@@ -192,15 +193,17 @@ def main() -> None:
         talk.progress,
     )
     bench = Bench(QUICK, data, workshop, TASK, KIND, talk.progress)
-    suite = suite_for(QUICK, data, TASK, KIND)
+    whole = suite_for(QUICK, data, TASK, KIND)
+    suite = replace(whole, sets={name: whole.sets[name] for name in _sets()})
     keys = (
         workshop.target(TASK, KIND).key,
         workshop.vector(QUICK.pair).key,
         suite.key,
+        threshold_step(workshop).key,
         code_digest(*MEASURING_CODE, *RECALIBRATION_CODE),
     )
     place = OUT / "objective" / digest_bytes("\n".join(keys).encode()).hex[:16]
-    tell(list(measure(bench, suite, place)))
+    tell(list(measure(bench, suite, place, open_check(workshop))))
 
 
 if __name__ == "__main__":
