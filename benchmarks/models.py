@@ -12,17 +12,6 @@ from safegene.vectors.factors import LowRankFactors
 from safegene.vectors.peft_format import save_vector
 from safegene.vectors.vector import SafetyVector
 
-SMOLLM2_135M = {
-    "hidden_size": 576,
-    "intermediate_size": 1536,
-    "num_hidden_layers": 30,
-    "num_attention_heads": 9,
-    "num_key_value_heads": 3,
-    "vocab_size": 49152,
-    "tie_word_embeddings": True,
-}
-"""Shapes of the demo's model."""
-
 MIDDLE = {
     "hidden_size": 1024,
     "intermediate_size": 2816,

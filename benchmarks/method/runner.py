@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -250,6 +250,3 @@ def _glance(cell: Cell) -> str:
     right = f", right {share:.3f}" if cell.correct else ""
     kl = f", KL {cell.kl['mean']:.4f}" if cell.kl else ""
     return f"refused {rates}{right}{kl}; measured in {cell.measuring_seconds:.0f} s"
-
-
-Cells = Mapping[Job, Cell]

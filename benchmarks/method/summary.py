@@ -92,6 +92,9 @@ def summarize(measured: Measured) -> dict[str, Any]:
         "over_refusal_by_set": {
             name: figure.to_json() for name, figure in rises.items()
         },
+        "beats_every_posthoc_rival_with_certainty": _beats_all(
+            measured.recipe, duels, "low"
+        ),
         "rivals": duels,
         "targets": ["-".join(target) for target in pool.targets],
         "harmful_prompts": pool.refusal("ours", pool.harmful).n,
@@ -128,16 +131,23 @@ def rival_duels(measured: Measured) -> dict[str, Any]:
     return duels
 
 
-def _beats_all(recipe: Recipe, duels: Mapping[str, Any]) -> bool | None:
+def _beats_all(
+    recipe: Recipe, duels: Mapping[str, Any], bound: str = "value"
+) -> bool | None:
     """Whether J is higher on both sets than every rival's; null while one is missing.
 
     A rival that is out of reach of the KL at any strength is compared where it ends.
+
+    Args:
+        recipe: which rivals there are.
+        duels: what came out against each.
+        bound: `value`, or `low` for the whole interval.
     """
     wanted = [row for row in RIVALS if row in recipe.rows]
     if not wanted or any(row not in duels for row in wanted):
         return None
     return all(
-        duels[row][figure]["value"] > 0
+        duels[row][figure][bound] > 0
         for row in wanted
         for figure in ("J_ahead", "J_ahead_xstest")
     )

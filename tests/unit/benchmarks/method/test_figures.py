@@ -87,9 +87,19 @@ def test_j_and_what_came_back_of_it():
     assert summary["over_refusal_vs_aligned_points"] == 0
     assert summary["degenerate_rise_points"] == 0
     assert summary["beats_every_posthoc_rival"] is True
+    assert summary["beats_every_posthoc_rival_with_certainty"] is True
     assert summary["harmful_prompts"] == HARMFUL
     assert summary["accuracy_rows"] == 10
     assert "92 [" in summary["text"]
+
+
+def test_a_rival_just_behind_is_beaten_without_certainty():
+    close = cell("uniform", 33, 2, notes={"matched": True})
+
+    summary = summarize(measured(*STORY[:3], close))
+
+    assert summary["beats_every_posthoc_rival"] is True
+    assert summary["beats_every_posthoc_rival_with_certainty"] is False
 
 
 def test_the_worst_harmless_set_is_what_is_told():
