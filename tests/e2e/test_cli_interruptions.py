@@ -16,6 +16,14 @@ from safegene.artifact.bundle import verify_directory
 REACH_SECONDS = 120
 
 
+@pytest.fixture(autouse=True)
+def interrupts_reach_what_is_started():
+    """A run in the background ignores interrupts, and so would all it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
     """A directory of about 2 MB; tests publish copies under names of their own."""
