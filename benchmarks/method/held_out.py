@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.method.recipe import KlRows
-from safegene.evaluation.batches import inference, sorted_batches
+from safegene.evaluation.batches import inference, sorted_batches, tail_logits
 from safegene.evaluation.generation import generate_answers
 from safegene.evaluation.rows import PromptRow, prompts_of
 from safegene.vectors.chat import encode_pair
@@ -81,21 +81,9 @@ class HeldOut:
 
     def _batch(self, model: Any, batch: Sequence[int]) -> list[Tensor]:
         rows = [self._rows[at] for at in batch]
-        width = max(len(ids) for _, ids, _ in rows) - 1
         keep = max(len(ids) - start for _, ids, start in rows)
-        ids_padded = torch.zeros((len(rows), width), dtype=torch.long)
-        mask = torch.zeros_like(ids_padded)
-        for place, (_, ids, _) in enumerate(rows):
-            # The last token predicts nothing that is looked at.
-            ids_padded[place, width - len(ids) + 1 :] = torch.tensor(ids[:-1])
-            mask[place, width - len(ids) + 1 :] = 1
-        logits = model(
-            input_ids=ids_padded,
-            attention_mask=mask,
-            position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-            logits_to_keep=keep,
-            use_cache=False,
-        ).logits
+        # The last token predicts nothing that is looked at.
+        logits = tail_logits(model, [ids[:-1] for _, ids, _ in rows], keep)
         return [
             logits[place, -(len(ids) - start) :].clone()
             for place, (_, ids, start) in enumerate(rows)

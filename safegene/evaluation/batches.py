@@ -166,3 +166,27 @@ def text_config(model: Any) -> Any:
     """The configuration of the language model inside, PEFT wrappers taken off."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     return inner.config.get_text_config(decoder=True)
+
+
+def tail_logits(model: Any, rows: Sequence[Sequence[int]], keep: int) -> Tensor:
+    """Logits [B, K, V] of the last `keep` positions of rows of token ids.
+
+    Rows are padded on the left, so the ends of all stand in one place, and only the
+    logits that are looked at are computed. In the model's dtype, on its device.
+    """
+    width = max(map(len, rows))
+    device = next(model.parameters()).device
+    ids_BT = torch.zeros((len(rows), width), dtype=torch.long)
+    mask_BT = torch.zeros_like(ids_BT)
+    for place, tokens in enumerate(rows):
+        ids_BT[place, width - len(tokens) :] = torch.tensor(tokens)
+        mask_BT[place, width - len(tokens) :] = 1
+    output = model(
+        input_ids=ids_BT.to(device),
+        attention_mask=mask_BT.to(device),
+        position_ids=(mask_BT.cumsum(1) - 1).clamp(min=0).to(device),
+        use_cache=False,
+        logits_to_keep=keep,
+    )
+    logits_BKV: Tensor = output.logits[:, -keep:]
+    return logits_BKV

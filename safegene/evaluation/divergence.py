@@ -25,6 +25,7 @@ from safegene.evaluation.batches import (
     inference,
     sorted_batches,
     stop_ids_of,
+    tail_logits,
 )
 from safegene.evaluation.metrics import Estimate, mean
 from safegene.vectors.chat import encode_prompt
@@ -195,22 +196,5 @@ def _tail_logits(
     batch: Sequence[int],
 ) -> Tensor:
     """Logits of the last positions of a batch [B, K, V]; K fits the longest answer."""
-    width = max(len(sequences[index]) for index in batch)
-    ids_BT = torch.zeros((len(batch), width), dtype=torch.long)
-    mask_BT = torch.zeros_like(ids_BT)
-    for row, index in enumerate(batch):
-        tokens = sequences[index]
-        ids_BT[row, width - len(tokens) :] = torch.tensor(tokens)
-        mask_BT[row, width - len(tokens) :] = 1
-    device = next(model.parameters()).device
-    ids_BT, mask_BT = ids_BT.to(device), mask_BT.to(device)
     keep = max(positions[index] for index in batch)
-    output = model(
-        input_ids=ids_BT,
-        attention_mask=mask_BT,
-        position_ids=(mask_BT.cumsum(1) - 1).clamp(min=0),
-        use_cache=False,
-        logits_to_keep=keep,
-    )
-    logits: Tensor = output.logits
-    return logits[:, -keep:].float()
+    return tail_logits(model, [sequences[index] for index in batch], keep).float()

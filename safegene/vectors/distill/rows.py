@@ -21,6 +21,7 @@ from safegene.evaluation.batches import (
     prefill,
     sorted_batches,
     stop_ids_of,
+    tail_logits,
 )
 from safegene.evaluation.rows import PromptRow
 from safegene.vectors.chat import encode_pair, encode_prompt
@@ -91,28 +92,10 @@ def answer_rows(
 
 
 def answer_logits(model: Any, rows: Sequence[AnswerRow]) -> Tensor:
-    """Logits [N, K, V] before each answer token; a shorter answer's are the last ones.
-
-    Rows are padded on the left, and only the logits that are looked at are computed.
-    """
-    width = max(len(row.ids) for row in rows) - 1
+    """Logits [N, K, V] before each answer token; a shorter answer's are last."""
     keep = max(row.answer_length for row in rows)
-    ids_NT = torch.zeros((len(rows), width), dtype=torch.long)
-    mask_NT = torch.zeros((len(rows), width), dtype=torch.long)
-    for at, row in enumerate(rows):
-        # The last token predicts nothing that is looked at.
-        ids_NT[at, width + 1 - len(row.ids) :] = torch.tensor(row.ids[:-1])
-        mask_NT[at, width + 1 - len(row.ids) :] = 1
-    device = next(model.parameters()).device
-    output = model(
-        input_ids=ids_NT.to(device),
-        attention_mask=mask_NT.to(device),
-        position_ids=(mask_NT.cumsum(1) - 1).clamp(min=0).to(device),
-        use_cache=False,
-        logits_to_keep=keep,
-    )
-    logits_NKV: Tensor = output.logits[:, -keep:]
-    return logits_NKV
+    # The last token predicts nothing that is looked at.
+    return tail_logits(model, [row.ids[:-1] for row in rows], keep)
 
 
 def _own(
