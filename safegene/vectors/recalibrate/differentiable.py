@@ -37,6 +37,7 @@ def require_gradients(model: nn.Module, runner: Runner, row: TokenRow) -> None:
                 runner.per_row_gradients(batch, batch.logits_NKV.float().sum((1, 2)))
     except torch.OutOfMemoryError:
         raise
+    # What autograd and kernels without a backward raise; the cause stays attached.
     except (RuntimeError, NotImplementedError) as error:
         where = cuts[0] if cuts else str(error).partition("\n")[0]
         raise _no_gradients(where) from error

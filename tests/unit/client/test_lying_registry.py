@@ -47,7 +47,7 @@ def test_manifest_of_another_vector_cannot_be_replayed(
 
 
 @pytest.mark.parametrize(
-    "name", ["../../escaped", "/tmp/escaped", "..", "a/b", "a\\b", ".bashrc"]
+    "name", ["../../escaped", "/escaped", "..", "a/b", "a\\b", ".bashrc"]
 )
 def test_path_that_leads_elsewhere_is_refused_and_not_written(
     connect, static, manifest, name, tmp_path, visible
