@@ -175,7 +175,7 @@ class PulledVector:
         lookalike: Rows = (),
         task: Rows = (),
         general: Rows = (),
-        layers: int | None = None,
+        keep: int | None = None,
         latency: float | None = None,
         seed: int = 0,
         allow_unverified_lineage: bool = False,
@@ -191,7 +191,7 @@ class PulledVector:
             lookalike: harmless prompts that look like them.
             task: what the target is for.
             general: ordinary prompts of other kinds.
-            layers: how many to keep.
+            keep: how many layers stay; None keeps all, with their scores recorded.
             latency: instead, the most decoding may slow down, such as 1.05.
             seed: of everything that is drawn.
             allow_unverified_lineage: go on although lineage is unknown or differs.
@@ -223,7 +223,7 @@ class PulledVector:
                 self.vector,
                 by=by,
                 data=data if any(data.sets().values()) else None,
-                layers=layers,
+                keep=keep,
                 latency=latency,
                 seed=seed,
             )

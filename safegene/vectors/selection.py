@@ -63,7 +63,7 @@ def select_for_target(
     *,
     by: Ranking | str = Ranking.ALL,
     data: CalibrationData | None = None,
-    layers: int | None = None,
+    keep: int | None = None,
     latency: float | None = None,
     seed: int = 0,
     measure: Measure = decode_slowdown,
@@ -77,8 +77,8 @@ def select_for_target(
         by: "all", "random", "contrast" (needs harmful and look-alike prompts) or
             "score" (needs what recalibration needs).
         data: the prompts; not read for "all" and "random".
-        layers: how many to keep; None keeps all, with their scores recorded.
-        latency: instead of `layers`, the most slow-down of decoding, such as 1.05;
+        keep: how many layers stay; None keeps all, with their scores recorded.
+        latency: instead of `keep`, the most slow-down of decoding, such as 1.05;
             measured on this machine.
         seed: of random ranks, subsampling and sampled labels.
         measure: the slow-down of some layers; for tests.
@@ -87,13 +87,13 @@ def select_for_target(
         The vector with the selection, scores and how they came about in its recipe.
 
     Raises:
-        UsageError: both `layers` and `latency`, one of them with "all", too many or too
+        UsageError: both `keep` and `latency`, one of them with "all", too many or too
             few layers, no data, or nothing is within the limit.
         InvalidDataError: too few prompts of a kind.
         CompatibilityError: the vector does not fit the model.
     """
     ranking = Ranking.parse(by)
-    _check(ranking, layers, latency)
+    _check(ranking, keep, latency)
     if ranking is Ranking.ALL:
         return Selection(_recorded(vector, ranking, seed, ()), None)
     scores = _scores(model, tokenizer, vector, ranking, data=data, seed=seed)
@@ -101,19 +101,19 @@ def select_for_target(
     if latency is not None:
         ranked = sorted(vector.layers, key=lambda layer: (-scores[layer], layer))
         fit = most_layers(ranked, latency, lambda some: measure(model, vector, some))
-        layers = len(fit.layers)
-    chosen = select_layers(vector, scores, count=layers)
+        keep = len(fit.layers)
+    chosen = select_layers(vector, scores, count=keep)
     read = () if data is None or ranking is Ranking.RANDOM else data.entries()
     return Selection(
         _recorded(chosen, ranking, seed, read), None if fit is None else fit.slowdown
     )
 
 
-def _check(ranking: Ranking, layers: int | None, latency: float | None) -> None:
-    if layers is not None and latency is not None:
-        detail = "give a number of layers or a latency, not both"
+def _check(ranking: Ranking, keep: int | None, latency: float | None) -> None:
+    if keep is not None and latency is not None:
+        detail = "give a number of layers to keep or a latency, not both"
         raise UsageError(detail)
-    if ranking is Ranking.ALL and (layers, latency) != (None, None):
+    if ranking is Ranking.ALL and (keep, latency) != (None, None):
         detail = (
             "all keeps every layer; to keep fewer, rank them by contrast, score or"
             " random"

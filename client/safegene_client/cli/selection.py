@@ -54,7 +54,7 @@ Files = dict[str, Path | None]
     show_default=True,
     help="What layers are ranked by; random is a control.",
 )
-@click.option("--layers", type=int, help="Keep so many layers of highest score.")
+@click.option("--keep", type=int, help="Keep only so many layers of highest score.")
 @click.option(
     "--latency", type=float, help="Keep what slows decoding down at most so: 1.05."
 )
@@ -77,7 +77,7 @@ def select(
     model: Path,
     adapter: Path | None,
     by: str,
-    layers: int | None,
+    keep: int | None,
     latency: float | None,
     harmful: Path | None,
     lookalike: Path | None,
@@ -122,7 +122,7 @@ def select(
             pulled.vector,
             by=by,
             data=_data(rows),
-            layers=layers,
+            keep=keep,
             latency=latency,
             seed=seed,
         )

@@ -6,6 +6,7 @@ A change on purpose is written down with
 
 import json
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,25 @@ def test_every_option_is_explained_or_self_evident(name):
         if parameter.param_type_name == "option":
             known = parameter.help or parameter.name in bare | {"batch_size"}
             assert known, f"{name} {parameter.opts}"
+
+
+WIDER = {
+    "--aligned": "a directory where only that can be measured",
+    "--lookalike": "further sets, each with a name, in evaluate",
+    "--model": "what only an API serves, where nothing is loaded",
+    "--out": "a directory or a file, as the command writes one or the other",
+}
+"""Options that take more in some commands than in others, and what."""
+
+
+def test_options_of_one_name_take_one_kind_of_value():
+    kinds = defaultdict(set)
+    for command in cli.commands.values():
+        for parameter in command.params:
+            if parameter.param_type_name == "option":
+                kinds[parameter.opts[0]].add((parameter.type.name, parameter.multiple))
+
+    assert {name for name, found in kinds.items() if len(found) > 1} == WIDER.keys()
 
 
 @pytest.mark.parametrize("name", COMMANDS)

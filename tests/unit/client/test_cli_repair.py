@@ -218,7 +218,7 @@ def test_coefficients_by_module_are_applied_and_merged(place):
 
 def test_select_writes_another_version_with_the_layers_kept(capsys, place):
     command = ("select", "./vector", "--model", "target", "--by", "random")
-    command = (*command, "--layers", "1", "--version", "1.1.0", "--out", "fewer")
+    command = (*command, "--keep", "1", "--version", "1.1.0", "--out", "fewer")
 
     assert main([*command, "--json"]) == 0
 
@@ -232,7 +232,7 @@ def test_select_writes_another_version_with_the_layers_kept(capsys, place):
 
 @pytest.mark.parametrize("by", ["contrast", "score"])
 def test_select_ranks_on_prompts(capsys, place, by):
-    files = (*PROMPTS, "--task", "task.jsonl", "--layers", "1")
+    files = (*PROMPTS, "--task", "task.jsonl", "--keep", "1")
 
     code = main(
         [

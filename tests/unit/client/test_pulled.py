@@ -199,7 +199,7 @@ def test_layers_are_ranked_on_a_loaded_model_and_the_best_kept(pulled, target):
         by="contrast",
         harmful=rows("harmful"),
         lookalike=rows("lookalike"),
-        layers=1,
+        keep=1,
     )
 
     assert len(found.vector.layers) == 1
@@ -212,7 +212,7 @@ def test_select_keeps_all_layers_unless_told_and_says_what_it_lacks(pulled, targ
 
     assert found.vector.layers == pulled.vector.layers
     with pytest.raises(UsageError, match="by score needs prompts, got none"):
-        pulled.select(target, tiny_tokenizer(), by="score", layers=1)
+        pulled.select(target, tiny_tokenizer(), by="score", keep=1)
 
 
 def test_select_refuses_a_model_the_vector_does_not_fit(pulled):

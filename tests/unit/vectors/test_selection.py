@@ -154,7 +154,7 @@ def test_slowdown_compares_decoding_with_and_without_the_layers():
 def test_selection_keeps_the_layers_that_help_and_says_how():
     world = _world()
 
-    found = select_for_target(*world, by="score", data=DATA, layers=1)
+    found = select_for_target(*world, by="score", data=DATA, keep=1)
 
     recipe = found.vector.recipe
     assert found.vector.layers == (HELPING,)
@@ -187,9 +187,7 @@ def test_all_layers_stay_by_default():
 
 def test_random_layers_are_a_control():
     kept = {
-        select_for_target(
-            *_world(), by=Ranking.RANDOM, layers=1, seed=seed
-        ).vector.layers
+        select_for_target(*_world(), by=Ranking.RANDOM, keep=1, seed=seed).vector.layers
         for seed in range(8)
     }
 
@@ -200,10 +198,10 @@ def test_random_layers_are_a_control():
     ("options", "told"),
     [
         pytest.param({"by": "best"}, "contrast, score, random, all", id="by"),
-        pytest.param({"layers": 2}, "all keeps every layer", id="all"),
-        pytest.param({"by": "random", "layers": 1, "latency": 2.0}, "both", id="both"),
-        pytest.param({"by": "score", "layers": 1}, "needs prompts", id="data"),
-        pytest.param({"by": "random", "layers": 9}, "1 to 3 layers", id="many"),
+        pytest.param({"keep": 2}, "all keeps every layer", id="all"),
+        pytest.param({"by": "random", "keep": 1, "latency": 2.0}, "both", id="both"),
+        pytest.param({"by": "score", "keep": 1}, "needs prompts", id="data"),
+        pytest.param({"by": "random", "keep": 9}, "1 to 3 layers", id="many"),
     ],
 )
 def test_senseless_selections_are_refused(options, told):
