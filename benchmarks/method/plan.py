@@ -1,7 +1,8 @@
 """What is measured, and in which order, so that a run cut short is a table already.
 
 First every target with the aligned model, ours and the uniform coefficient; then the
-other post-hoc rows; then frontiers; then the other models; last what trains weights.
+rivals. What explains them is measured on the recipe's side tasks only: frontiers, other
+solvers, pairs and models, and last what trains weights.
 """
 
 from collections.abc import Iterator, Sequence
@@ -56,27 +57,26 @@ def jobs(recipe: Recipe) -> tuple[Job, ...]:
         message = f"no row is called {unknown[0]}; there are {', '.join(ROWS)}"
         raise ValueError(message)
     ordered: dict[Job, None] = {}
-    for stage in _stages(recipe):
-        for task, kind in recipe.targets:
+    for targets, stage in _stages(recipe):
+        for task, kind in targets:
             for row, budget in stage:
                 if row in recipe.rows:
                     ordered.setdefault(Job(task, kind, row, budget))
     return tuple(ordered)
 
 
-def _stages(recipe: Recipe) -> Iterator[Sequence[tuple[str, float | None]]]:
-    main = recipe.main_budget
+def _stages(
+    recipe: Recipe,
+) -> Iterator[tuple[Sequence[tuple[str, str]], Sequence[tuple[str, float | None]]]]:
+    """Targets, and what is measured on each of them."""
+    main, every, side = recipe.main_budget, recipe.targets, recipe.side_targets
 
     def at_main(rows: Sequence[str]) -> list[tuple[str, float | None]]:
         return [(row, main if row in BUDGETED else None) for row in rows]
 
-    yield at_main(FIRST)
-    yield at_main((*RIVALS, *OURS))
-    yield [
-        (row, budget)
-        for budget in recipe.budgets
-        if budget != main
-        for row in FRONTIERS
-    ]
-    yield at_main(MODELS)
-    yield at_main(CEILINGS)
+    yield every, at_main(FIRST)
+    yield every, at_main(RIVALS)
+    yield side, at_main(OURS)
+    levels = [budget for budget in recipe.budgets if budget != main]
+    yield side, [(row, budget) for budget in levels for row in FRONTIERS]
+    yield side, at_main((*MODELS, *CEILINGS))

@@ -110,6 +110,8 @@ class Recipe:
     tasks: tuple[str, ...]
     kinds: tuple[str, ...]
     """How targets are made of the aligned model: `lora`, `full`."""
+    side_tasks: tuple[str, ...]
+    """Tasks whose targets have every row; the others those that the summary needs."""
     rows: tuple[str, ...]
     """Which rows of the table are measured; see `plan.ROWS`."""
     budgets: tuple[float, ...]
@@ -178,6 +180,11 @@ class Recipe:
         """Task and kind of every target."""
         return tuple((task, kind) for task in self.tasks for kind in self.kinds)
 
+    @property
+    def side_targets(self) -> tuple[tuple[str, str], ...]:
+        """Those that every row is measured on."""
+        return tuple(found for found in self.targets if found[0] in self.side_tasks)
+
 
 EVERY_ROW = (
     "target",
@@ -203,6 +210,7 @@ FULL = Recipe(
     name="full",
     tasks=("ag_news", "sst2", "boolq"),
     kinds=("lora", "full"),
+    side_tasks=("ag_news",),
     rows=EVERY_ROW,
     budgets=(0.005, 0.01, 0.02, 0.04),
     main_budget=0.02,
@@ -212,6 +220,7 @@ QUICK = Recipe(
     name="quick",
     tasks=("ag_news",),
     kinds=("lora",),
+    side_tasks=("ag_news",),
     rows=("target", "aligned", "ours", "uniform", "random"),
     budgets=(0.02,),
     main_budget=0.02,

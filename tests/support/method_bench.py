@@ -74,6 +74,7 @@ def tiny_recipe(**changes: object) -> Recipe:
         "name": "tiny",
         "tasks": ("ag_news",),
         "kinds": ("lora", "full"),
+        "side_tasks": ("ag_news",),
         "rows": ("target", "aligned", "ours", "uniform"),
         "budgets": (0.05,),
         "main_budget": 0.05,

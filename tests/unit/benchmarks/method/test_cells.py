@@ -224,3 +224,12 @@ def test_progress_is_told_now_and_then():
 
     assert len(said) == 1
     assert "step 0/5" in said[0]
+
+
+def test_side_rows_are_measured_on_the_side_targets_alone():
+    plan = jobs(FULL)
+    targets = {row: {(j.task, j.kind) for j in plan if j.row == row} for row in ROWS}
+
+    assert targets["ours"] == targets["safemerge"] == set(FULL.targets)
+    assert targets["retune"] == targets["ours_adam"] == set(FULL.side_targets)
+    assert {task for task, _ in FULL.side_targets} == {"ag_news"}
