@@ -14,8 +14,9 @@ from support.sources import PACKAGES, ROOT, package_sources
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
     "project"
 ]
-USED_BY_OTHERS = {"numpy"}
-"""torch needs it to hand tensors to Python's buffers, without our importing it."""
+USED_BY_OTHERS = {"numpy", "psycopg"}
+"""Not imported by us: torch hands tensors to Python's buffers with the first, SQLAlchemy
+reaches PostgreSQL with the second."""
 
 DISTRIBUTIONS = packages_distributions()
 
