@@ -15,8 +15,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
     "project"
 ]
 USED_BY_OTHERS = {"numpy", "psycopg"}
-"""Not imported by us: torch hands tensors to Python's buffers with the first, SQLAlchemy
-reaches PostgreSQL with the second."""
+"""Not imported by us: torch hands tensors to Python's buffers with the first, and
+SQLAlchemy reaches PostgreSQL with the second."""
 
 DISTRIBUTIONS = packages_distributions()
 
