@@ -32,6 +32,7 @@ from safegene_client.cli.measuring import (
 from safegene_client.cli.options import (
     FILE,
     FOLDER,
+    HTML,
     NEGATIVE,
     UNVERIFIED,
     Connect,
@@ -108,7 +109,7 @@ REPAIRED = "repaired"
 )
 @click.option("--evaluations", type=FOLDER, help="Where NAME.json of each model goes.")
 @click.option("--out", type=FILE, help="Where report.json goes.")
-@click.option("--html", type=FILE, help="Where the report's page goes.")
+@HTML
 @click.option("--device", default="auto", show_default=True)
 @UNVERIFIED
 @NEGATIVE

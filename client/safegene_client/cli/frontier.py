@@ -14,7 +14,7 @@ from safegene.evaluation.frontier import (
 from safegene.files import require_writable
 from safegene_client.cli.comparing import read_evaluation
 from safegene_client.cli.options import (
-    FILE,
+    HTML,
     example,
     read_calibration,
     with_output,
@@ -35,7 +35,7 @@ from safegene_client.cli.output import Output, table
     required=True,
     metavar="[NAME=]CALIBRATION[+EVALUATION]...",
 )
-@click.option("--html", type=FILE, help="Where a page with plots of it goes.")
+@HTML
 @with_output
 def frontier(
     output: Output, *, calibrations: tuple[str, ...], html: Path | None

@@ -29,6 +29,8 @@ Connect = Callable[[], Registry]
 FOLDER = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
+HTML = click.option("--html", type=FILE, help="Where a page with plots of it goes.")
+
 UNVERIFIED = click.option(
     "--allow-unverified-lineage",
     is_flag=True,

@@ -16,6 +16,7 @@ from safegene.files import require_writable
 from safegene_client.cli.options import (
     FILE,
     FOLDER,
+    HTML,
     NEGATIVE,
     UNVERIFIED,
     Connect,
@@ -95,7 +96,7 @@ CALIBRATION = click.option(
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", required=True, type=FILE, help="Where calibration.json goes.")
-@click.option("--report", type=FILE, help="Where a page with plots of it goes.")
+@HTML
 @click.option("--device", default="auto", show_default=True)
 @UNVERIFIED
 @NEGATIVE
@@ -118,7 +119,7 @@ def recalibrate(
     solver: str,
     seed: int,
     out: Path,
-    report: Path | None,
+    html: Path | None,
     device: str,
     allow_unverified_lineage: bool,
     allow_negative: bool,
@@ -128,8 +129,8 @@ def recalibrate(
     The files are JSON Lines: "prompt" and, optionally, "response".
     """
     require_writable(out)
-    if report is not None:
-        require_writable(report)
+    if html is not None:
+        require_writable(html)
     # Read first: a typing error should not cost the loading of a model.
     data = (read_rows(harmful), read_rows(lookalike), read_rows(task))
     others = None if general is None else read_rows(general)
@@ -165,12 +166,12 @@ def recalibrate(
                 solver=solver,
                 progress=advance,
                 watch=way.append,
-                spread=None if report is None else spread.update,
+                spread=None if html is None else spread.update,
             )
     write_whole(out, calibration.to_bytes())
-    if report is not None:
+    if html is not None:
         page = _page(calibration, way, time.perf_counter() - start, spread)
-        write_whole(report, page.encode())
+        write_whole(html, page.encode())
     for warning in calibration.warnings:
         output.warn(warning)
     output.result(

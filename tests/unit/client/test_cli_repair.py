@@ -189,7 +189,7 @@ def test_recalibrate_reports_on_a_page_that_loads_nothing(place, granularity, so
     command = (*command, "--task", "task.jsonl", "--lookalike-weight", "2")
     how = ("--granularity", granularity, "--solver", solver)
 
-    code = main([*command, *how, "--out", "c.json", "--report", "c.html"])
+    code = main([*command, *how, "--out", "c.json", "--html", "c.html"])
 
     found = Calibration.from_bytes((place / "c.json").read_bytes())
     page = (place / "c.html").read_text()
