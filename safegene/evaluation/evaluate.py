@@ -15,13 +15,10 @@ from safegene.evaluation.accuracy import (
     task_labels,
 )
 from safegene.evaluation.agreement import agreement
+from safegene.evaluation.defaults import BATCH_SIZE, MAX_NEW_TOKENS
 from safegene.evaluation.divergence import Reference
 from safegene.evaluation.evaluation import Evaluation, JudgeAgreement, PromptOutcome
-from safegene.evaluation.generation import (
-    BATCH_SIZE,
-    MAX_NEW_TOKENS,
-    generate_answers,
-)
+from safegene.evaluation.generation import generate_answers
 from safegene.evaluation.judge import RULES, Judge, judged_by
 from safegene.evaluation.margin import opener_margin
 from safegene.evaluation.outcomes import Outcome, classify_answer

@@ -9,6 +9,7 @@ import click
 
 from safegene import __version__
 from safegene.errors import UsageError
+from safegene.evaluation.defaults import BATCH_SIZE, MAX_NEW_TOKENS
 from safegene.evaluation.rows import PromptRow, read_rows
 from safegene.files import require_writable
 from safegene_client.cli.comparing import (
@@ -85,8 +86,20 @@ REPAIRED = "repaired"
 )
 @click.option("--task", type=FILE, help='JSONL with a "label" in every row.')
 @click.option("--general", type=FILE, help="JSONL, ordinary prompts.")
-@click.option("--max-new-tokens", type=click.IntRange(1, 4096), default=48)
-@click.option("--batch-size", type=click.IntRange(1, 1024), default=16)
+@click.option(
+    "--max-new-tokens",
+    type=click.IntRange(1, 4096),
+    default=MAX_NEW_TOKENS,
+    show_default=True,
+    help="Where an answer is cut.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1, 1024),
+    default=BATCH_SIZE,
+    show_default=True,
+    help="Prompts answered at once.",
+)
 @click.option(
     "--judge",
     multiple=True,

@@ -1,6 +1,10 @@
+import inspect
 import json
+import re
 
 import pytest
+from safegene_client.cli import cli
+from support.sources import ROOT
 
 from safegene.errors import InvalidDataError
 from safegene.evaluation.divergence import recorded_reference
@@ -31,6 +35,18 @@ def test_a_model_is_measured_on_every_set(learned, suite):
     assert list(found.correct.values()) == [True, True]
     assert found.margin.auroc == 1.0
     assert found.categories["ordinary"]["chat"][Outcome.OFF_TASK] == 1
+
+
+def test_answers_are_cut_where_the_rules_were_validated_unless_told():
+    ways = inspect.signature(evaluate_model).parameters
+    options = {option.name: option for option in cli.commands["evaluate"].params}
+    page = (ROOT / "docs" / "benchmarks" / "outcomes.md").read_text(encoding="utf-8")
+
+    validated = re.search(r"Greedy, at most (\d+) tokens", page)
+
+    assert ways["max_new_tokens"].default == int(validated[1])
+    for name in ("max_new_tokens", "batch_size"):
+        assert options[name].default == ways[name].default
 
 
 def test_no_prompt_and_no_answer_is_kept(learned, suite):
