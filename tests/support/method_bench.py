@@ -114,6 +114,7 @@ def tiny_recipe(**changes: object) -> Recipe:
             retune_rows={"safety_tuned": 4, "coconot": 2, "dolly": 2},
             augment_rows={"safety_tuned": 2, "coconot": 2},
             dpo_rows=2,
+            dpo_learning_rate=1e-3,
             dpo_batch_size=2,
             dpo_answer_tokens=3,
         ),

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import watch_peak
@@ -43,9 +44,10 @@ def preferred(bench: Bench, _: Job, __: float) -> Iterator[Repaired]:
         )
         pairs = preference_pairs(rows, rejected)
         model = bench.target.exact_model()
-        train_preferences(
-            model, bench.target.tokenizer, pairs, settings, seed=bench.recipe.seed
-        )
+        if pairs:  # else the target already says what it should, word for word
+            train_preferences(
+                model, bench.target.tokenizer, pairs, settings, seed=bench.recipe.seed
+            )
     cost = Cost(
         forward_equivalents=len(rows) + STEP_WORK * len(pairs),
         seconds=round(time.perf_counter() - begin, 1),
@@ -79,38 +81,76 @@ def train_preferences(
 ) -> None:
     """Train a float32 model in place.
 
+    Args:
+        model: its weights change, nothing else of it.
+        tokenizer: its tokenizer.
+        pairs: what `preference_pairs` gives; at least one.
+        settings: learning rate, beta and batch size.
+        seed: of the order of the pairs.
+
+    Raises:
+        RuntimeError: `trl` is not installed.
+    """
+    generation = model.generation_config
+    # trl writes its own ids into it, and other models may share it.
+    model.generation_config = copy.deepcopy(generation)
+    try:
+        with tempfile.TemporaryDirectory(prefix="safegene-dpo-") as folder:
+            options = {"settings": settings, "seed": seed, "folder": Path(folder)}
+            make_trainer(model, tokenizer, pairs, **options).train()
+    finally:
+        model.generation_config = generation
+        # trl leaves its own there, which would keep the model from being let go.
+        model.__dict__.pop("forward", None)
+
+
+def make_trainer(
+    model: Any,
+    tokenizer: Any,
+    pairs: list[dict[str, Any]],
+    *,
+    settings: Ceilings,
+    seed: int,
+    folder: Path,
+) -> Any:
+    """What trains; the pairs stay in memory, and `folder` stays empty.
+
     Raises:
         RuntimeError: `trl` is not installed.
     """
     try:
-        from datasets import Dataset
+        import datasets
         from trl import DPOConfig, DPOTrainer
     except ImportError as error:
         message = "the DPO row needs trl: pip install -e '.[torch,bench]'"
         raise RuntimeError(message) from error
-    with tempfile.TemporaryDirectory(prefix="safegene-dpo-") as folder:
-        arguments = DPOConfig(
-            output_dir=folder,
-            learning_rate=settings.dpo_learning_rate,
-            beta=settings.dpo_beta,
-            per_device_train_batch_size=settings.dpo_batch_size,
-            num_train_epochs=1,
-            max_length=256,
-            bf16=False,
-            use_cpu=True,
-            gradient_checkpointing=False,
-            precompute_ref_log_probs=False,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            seed=seed,
-        )
-        trainer = DPOTrainer(
-            model=model,
-            # Given, or trl would look for the model under its name.
-            ref_model=copy.deepcopy(model),
-            args=arguments,
-            train_dataset=Dataset.from_list(pairs),
-            processing_class=tokenizer,
-        )
-        trainer.train()
+    from transformers import PrinterCallback
+
+    datasets.disable_progress_bars()
+    arguments = DPOConfig(
+        output_dir=str(folder),
+        learning_rate=settings.dpo_learning_rate,
+        beta=settings.dpo_beta,
+        per_device_train_batch_size=settings.dpo_batch_size,
+        num_train_epochs=1,
+        max_length=256,
+        bf16=False,
+        use_cpu=True,
+        activation_checkpointing=False,
+        precompute_ref_log_probs=False,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        seed=seed,
+    )
+    trainer = DPOTrainer(
+        model=model,
+        # Given, or trl would look for the model under its name.
+        ref_model=copy.deepcopy(model),
+        args=arguments,
+        train_dataset=datasets.Dataset.from_list(pairs),
+        processing_class=tokenizer,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer

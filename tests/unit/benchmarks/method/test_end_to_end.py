@@ -10,17 +10,11 @@ from benchmarks.harness import Benchmark
 from benchmarks.method.cells import CellStore
 from benchmarks.method.data import load_data
 from benchmarks.method.plan import jobs
+from benchmarks.method.recipe import EVERY_ROW
 from benchmarks.method.runner import Runner, Talk, found_cells
 from benchmarks.method.telling import finish
 from benchmarks.method.workshop import Workshop
 from examples.demo.cache import StepCache
-
-EVERY_ROW_BUT_DPO = (
-    *("target", "aligned", "degraded", "shipped"),
-    *("ours", "ours_adam", "ours_shipped_pair"),
-    *("uniform", "dare", "safelora", "safemerge", "scaled_task", "random"),
-    *("one_shot", "retune", "augment"),
-)
 
 
 def make_runner(place, recipe, *read_only, said=None):
@@ -34,9 +28,9 @@ def make_runner(place, recipe, *read_only, said=None):
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """Every row that needs nothing but torch, on both kinds of targets."""
+    """Every row, on both kinds of targets."""
     place = tmp_path_factory.mktemp("method")
-    recipe = tiny_recipe(rows=EVERY_ROW_BUT_DPO)
+    recipe = tiny_recipe(rows=EVERY_ROW)
     runner = make_runner(place, recipe)
     assert runner.run(jobs(recipe)) == 0
     return place, runner
@@ -47,7 +41,7 @@ def test_every_cell_is_measured_on_all_prompts(measured):
     recipe = runner.workshop.recipe
     cells = found_cells(runner, jobs(recipe))
 
-    assert len(cells) == 2 * len(EVERY_ROW_BUT_DPO)
+    assert len(cells) == 2 * len(EVERY_ROW)
     for cell in cells.values():
         counts = {name: len(letters) for name, letters in cell.outcomes.items()}
         assert counts == {
@@ -69,7 +63,7 @@ def test_the_target_itself_has_no_kl_and_others_have(measured):
     for kind in ("lora", "full"):
         assert kls[kind, "target"] == 0
         assert kls[kind, "aligned"] is None
-        for row in ("one_shot", "retune", "augment"):
+        for row in ("one_shot", "retune", "augment", "dpo"):
             assert kls[kind, row] > 0
         # Rivals move as far as ours, which may be not at all.
         for row in ("scaled_task", "dare", "random"):
@@ -98,6 +92,7 @@ def test_training_costs_more_passes_than_measuring(measured):
 
     assert work["lora", "retune"] == 3 * 8
     assert work["lora", "one_shot"] == 3 * 2
+    assert work["lora", "dpo"] == 2 + 8 * 2
     assert work["lora", "target"] == 0
     assert work["lora", "ours"] > 0
     assert work["lora", "ours_adam"] > 0
