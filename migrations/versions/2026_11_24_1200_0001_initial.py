@@ -3,6 +3,10 @@
 Why insert-only tables are held by triggers: a published version must not change even
 through a bug of ours or a hand at the database's prompt. SQLite's `INSERT OR REPLACE`
 deletes the old row without firing delete triggers, so a trigger on insert refuses it.
+PostgreSQL's `TRUNCATE` fires triggers of its own.
+
+Why keys have the collation "C" on PostgreSQL: others change with the operating system,
+and an index built under the old rules then no longer finds its rows.
 
 Revision: 0001
 Created: 2026-11-24 12:00
@@ -16,8 +20,17 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-DIGEST = sa.String(71)
-PART = sa.String(64)
+
+def key_text(length: int | None = None) -> sa.types.TypeEngine[str]:
+    """Text that is compared byte by byte on every database."""
+    if length is None:
+        return sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+    bytewise = sa.String(length, collation="C")
+    return sa.String(length).with_variant(bytewise, "postgresql")
+
+
+DIGEST = key_text(71)
+PART = key_text(64)
 TIME = sa.DateTime(timezone=True)
 
 INSERT_ONLY = {
@@ -37,6 +50,7 @@ def upgrade() -> None:
     create_vectors()
     create_versions()
     create_uploads()
+    make_refusing_function()
     for table, same in INSERT_ONLY.items():
         make_insert_only(table, same)
 
@@ -62,7 +76,9 @@ def create_owners() -> None:
         sa.Column("scope", sa.String(16), nullable=False),
         created_at(),
         digest_check("tokens", "digest"),
-        sa.CheckConstraint("scope IN ('publish', 'admin')", name="ck_tokens_scope"),
+        sa.CheckConstraint(
+            "scope IN ('publish', 'admin')", name=op.f("ck_tokens_scope")
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_tokens"),
         sa.UniqueConstraint("digest", name="uq_tokens_digest"),
     )
@@ -83,7 +99,7 @@ def create_vectors() -> None:
     op.create_table(
         "architectures",
         sa.Column("fingerprint", DIGEST, nullable=False),
-        sa.Column("model_type", sa.Text(), nullable=False),
+        sa.Column("model_type", key_text(), nullable=False),
         sa.Column("hidden_size", sa.Integer(), nullable=False),
         sa.Column("layers", sa.Integer(), nullable=False),
         sa.Column(
@@ -105,7 +121,7 @@ def create_vectors() -> None:
         sa.Column("digest", DIGEST, nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         digest_check("blobs", "digest"),
-        sa.CheckConstraint("size_bytes >= 0", name="ck_blobs_size_bytes"),
+        sa.CheckConstraint("size_bytes >= 0", name=op.f("ck_blobs_size_bytes")),
         sa.PrimaryKeyConstraint("digest", name="pk_blobs"),
     )
 
@@ -116,14 +132,14 @@ def create_versions() -> None:
         "versions",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("vector_id", sa.Uuid(), nullable=False),
-        sa.Column("version", sa.Text(), nullable=False, comment="canonical spelling"),
+        sa.Column("version", key_text(), nullable=False, comment="canonical spelling"),
         sa.Column("digest", DIGEST, nullable=False, comment="digest of the manifest"),
         sa.Column(
             "manifest", sa.LargeBinary(), nullable=False, comment="its exact bytes"
         ),
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("license", sa.Text(), nullable=False),
-        sa.Column("base_model_id", sa.Text(), nullable=False),
+        sa.Column("base_model_id", key_text(), nullable=False),
         sa.Column("base_model_revision", sa.Text(), nullable=False),
         sa.Column("fingerprint", DIGEST, nullable=False),
         sa.Column("rank", sa.Integer(), nullable=False),
@@ -133,7 +149,7 @@ def create_versions() -> None:
         sa.Column("token_id", sa.Uuid(), nullable=False, comment="who published it"),
         sa.Column("published_at", TIME, nullable=False),
         digest_check("versions", "digest"),
-        sa.CheckConstraint("size_bytes >= 0", name="ck_versions_size_bytes"),
+        sa.CheckConstraint("size_bytes >= 0", name=op.f("ck_versions_size_bytes")),
         foreign_key("versions", "vector_id", "vectors", "id"),
         foreign_key("versions", "fingerprint", "architectures", "fingerprint"),
         foreign_key("versions", "token_id", "tokens", "id"),
@@ -150,7 +166,7 @@ def create_versions() -> None:
     op.create_table(
         "files",
         sa.Column("version_id", sa.Uuid(), nullable=False),
-        sa.Column("path", sa.String(255), nullable=False),
+        sa.Column("path", key_text(255), nullable=False),
         sa.Column("digest", DIGEST, nullable=False),
         foreign_key("files", "version_id", "versions", "id"),
         foreign_key("files", "digest", "blobs", "digest"),
@@ -169,7 +185,7 @@ def create_versions() -> None:
             nullable=False,
             comment="when the newest was published",
         ),
-        sa.CheckConstraint("version_count > 0", name="ck_heads_version_count"),
+        sa.CheckConstraint("version_count > 0", name=op.f("ck_heads_version_count")),
         foreign_key("heads", "vector_id", "vectors", "id"),
         foreign_key("heads", "fingerprint", "architectures", "fingerprint"),
         foreign_key("heads", "version_id", "versions", "id"),
@@ -194,7 +210,9 @@ def create_uploads() -> None:
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("expires_at", TIME, nullable=False),
         digest_check("uploads", "digest"),
-        sa.CheckConstraint("state IN ('open', 'published')", name="ck_uploads_state"),
+        sa.CheckConstraint(
+            "state IN ('open', 'published')", name=op.f("ck_uploads_state")
+        ),
         foreign_key("uploads", "token_id", "tokens", "id"),
         sa.PrimaryKeyConstraint("id", name="pk_uploads"),
     )
@@ -212,7 +230,7 @@ def digest_check(table: str, column: str) -> sa.CheckConstraint:
     """The column looks like a digest."""
     return sa.CheckConstraint(
         f"length({column}) = 71 AND {column} LIKE 'sha256:%'",
-        name=f"ck_{table}_{column}",
+        name=op.f(f"ck_{table}_{column}"),
     )
 
 
@@ -227,6 +245,9 @@ def foreign_key(
 
 def make_insert_only(table: str, same: str) -> None:
     """Have the database refuse to change, delete or replace rows of the table."""
+    if op.get_context().dialect.name == "postgresql":
+        make_insert_only_on_postgresql(table)
+        return
     refusal = f"RAISE(ABORT, '{table} are insert-only')"
     for event in ("UPDATE", "DELETE"):
         op.execute(
@@ -238,6 +259,29 @@ def make_insert_only(table: str, same: str) -> None:
         f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) "
         f"BEGIN SELECT {refusal}; END"
     )
+
+
+def make_refusing_function() -> None:
+    """What the triggers of insert-only tables call on PostgreSQL."""
+    if op.get_context().dialect.name == "postgresql":
+        op.execute(
+            "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$"
+            " BEGIN RAISE EXCEPTION '% are insert-only', TG_TABLE_NAME"
+            " USING ERRCODE = 'integrity_constraint_violation'; END $$"
+        )
+
+
+def make_insert_only_on_postgresql(table: str) -> None:
+    """The same with PostgreSQL's triggers."""
+    for event, each in (
+        ("UPDATE", "ROW"),
+        ("DELETE", "ROW"),
+        ("TRUNCATE", "STATEMENT"),
+    ):
+        op.execute(
+            f"CREATE TRIGGER {table}_refuse_{event.lower()} BEFORE {event} ON {table} "
+            f"FOR EACH {each} EXECUTE FUNCTION refuse_change()"
+        )
 
 
 def downgrade() -> None:
@@ -254,3 +298,5 @@ def downgrade() -> None:
         "namespaces",
     ):
         op.drop_table(table)
+    if op.get_context().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION refuse_change()")

@@ -35,19 +35,26 @@ class Principal:
     """The holder of a valid token."""
 
     token_id: UUID
+    account_id: UUID
     name: str
     scope: Scope
 
 
 def create_token(session: Session, *, name: str, scope: Scope) -> str:
-    """Make a token and keep its digest.
+    """Make a token and keep its digest; its account is called as it is.
 
     Returns:
         The secret, which nobody can read again.
     """
     secret = TOKEN_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+    account = token_repository.named_account(session, name)
+    account.is_admin = account.is_admin or scope is Scope.ADMIN
     token_repository.add_token(
-        session, name=name, digest=token_digest(secret), scope=scope
+        session,
+        account_id=account.id,
+        name=name,
+        digest=token_digest(secret),
+        scope=scope,
     )
     return secret
 
@@ -78,7 +85,12 @@ def write_principal(
     if token is None:
         detail = "This registry does not know the token that was sent."
         raise ProblemError(detail, "authentication-required")
-    return Principal(token_id=token.id, name=token.name, scope=Scope(token.scope))
+    return Principal(
+        token_id=token.id,
+        account_id=token.account_id,
+        name=token.name,
+        scope=Scope(token.scope),
+    )
 
 
 WritePrincipal = Annotated[Principal, Depends(write_principal)]

@@ -3,6 +3,8 @@
 In a wheel the scripts lie beside this module, in a checkout at its root.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -11,6 +13,10 @@ from sqlalchemy.engine import Connection
 
 from safegene_registry import models
 from safegene_registry.db import Base, Database
+
+
+class MigrationError(Exception):
+    """The database cannot be brought to the schema that was asked for."""
 
 
 def script_directory() -> Path:
@@ -47,8 +53,42 @@ def upgrade(database: Database, revision: str = "head") -> None:
     The write lock is taken before the database is asked where it stands, so the second
     one waits and then finds nothing left to do.
     """
-    with database.write_engine.begin() as connection:
+    with migrating(database) as connection:
         command.upgrade(alembic_config(connection), revision)
+
+
+def downgrade(database: Database, revision: str) -> None:
+    """Take scripts back."""
+    with migrating(database) as connection:
+        command.downgrade(alembic_config(connection), revision)
+
+
+@contextmanager
+def migrating(database: Database) -> Iterator[Connection]:
+    """One transaction for all scripts, in which tables may be replaced.
+
+    SQLite changes a table by replacing it, which foreign keys must not notice; they are
+    checked as a whole before the commit.
+
+    Raises:
+        MigrationError: the scripts have left rows that refer to nothing.
+    """
+    with database.write_engine.connect() as connection:
+        raw = connection.connection
+        raw.execute("PRAGMA foreign_keys = OFF")
+        try:
+            with connection.begin():
+                yield connection
+                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+                if broken:
+                    tables = ", ".join(sorted({row[0] for row in broken}))
+                    message = (
+                        f"{len(broken)} rows of {tables} would refer to nothing after"
+                        " the migration; nothing was changed"
+                    )
+                    raise MigrationError(message)
+        finally:
+            raw.execute("PRAGMA foreign_keys = ON")
 
 
 __all__ = ["alembic_config", "models", "script_directory", "upgrade"]

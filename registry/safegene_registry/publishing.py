@@ -67,6 +67,7 @@ def open_upload(
         upload = Upload(
             id=uuid4(),
             token_id=principal.token_id,
+            namespace=manifest.namespace,
             digest=str(manifest.digest),
             manifest=manifest_bytes,
             state=PUBLISHED if published_version(session, manifest) else OPEN,
@@ -313,6 +314,7 @@ def publish(
             manifest,
             manifest_bytes=upload.manifest,
             token_id=principal.token_id,
+            account_id=principal.account_id,
             published_at=services.now(),
         )
         if existing is None:

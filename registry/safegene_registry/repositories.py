@@ -21,6 +21,7 @@ from safegene_registry.models import (
     Blob,
     File,
     Head,
+    Member,
     Namespace,
     Upload,
     Vector,
@@ -38,7 +39,7 @@ class SearchFilter:
     base_model: str | None = None
 
 
-# Tokens
+# Vectors and versions
 
 
 def find_vector(
@@ -260,15 +261,21 @@ def add_version(
     *,
     manifest_bytes: bytes,
     token_id: UUID,
+    account_id: UUID,
     published_at: datetime,
 ) -> Version:
     """Insert a version with its files, and whatever it is the first to need.
+
+    Whoever publishes first into a namespace owns it.
 
     Heads are left to the caller, who knows how versions are ordered.
     """
     if session.get(Namespace, manifest.namespace) is None:
         session.add(Namespace(name=manifest.namespace))
         session.flush()
+        session.add(
+            Member(namespace=manifest.namespace, account_id=account_id, role="owner")
+        )
     vector = find_vector(session, manifest.vector)
     if vector is None:
         vector = Vector(namespace=manifest.namespace, name=manifest.name)

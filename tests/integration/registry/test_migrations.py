@@ -9,7 +9,12 @@ import pytest
 from alembic import command
 from alembic.migration import MigrationContext
 from safegene_registry.db import Database
-from safegene_registry.migrate import alembic_config, script_directory, upgrade
+from safegene_registry.migrate import (
+    alembic_config,
+    downgrade,
+    script_directory,
+    upgrade,
+)
 from sqlalchemy import inspect
 from sqlalchemy.exc import IntegrityError, OperationalError
 from support.registry_app import app_registry
@@ -17,8 +22,11 @@ from support.versions import write_version
 
 TABLES = {
     *("namespaces", "tokens", "vectors", "versions", "files", "blobs"),
-    *("architectures", "heads", "uploads", "alembic_version"),
+    *("architectures", "heads", "uploads", "alembic_version", "accounts", "members"),
+    *("trusted_publishers", "version_states", "upload_blobs", "removals"),
 }
+
+NEWEST = "0004"
 
 
 @pytest.fixture
@@ -37,14 +45,14 @@ def test_an_empty_database_gets_every_table(database):
     upgrade(database)
 
     assert set(inspect(database.engine).get_table_names()) == TABLES
-    assert revision(database) == "0001"
+    assert revision(database) == NEWEST
 
 
 def test_upgrading_again_changes_nothing(database):
     upgrade(database)
     upgrade(database)
 
-    assert revision(database) == "0001"
+    assert revision(database) == NEWEST
 
 
 def test_the_models_and_the_scripts_agree(database):
@@ -57,13 +65,20 @@ def test_the_models_and_the_scripts_agree(database):
 def test_the_last_script_can_be_taken_back_and_applied_again(database):
     upgrade(database)
 
-    with database.write_engine.begin() as connection:
-        command.downgrade(alembic_config(connection), "-1")
-    after = set(inspect(database.engine).get_table_names())
+    downgrade(database, "-1")
+    before = set(inspect(database.engine).get_table_names())
     upgrade(database)
 
-    assert after == {"alembic_version"}
-    assert revision(database) == "0001"
+    assert before == TABLES - {"upload_blobs", "removals"}
+    assert revision(database) == NEWEST
+
+
+def test_every_script_can_be_taken_back(database):
+    upgrade(database)
+
+    downgrade(database, "base")
+
+    assert set(inspect(database.engine).get_table_names()) == {"alembic_version"}
 
 
 def test_a_script_that_fails_leaves_the_database_as_it_was(database):
@@ -89,7 +104,7 @@ def test_many_processes_may_migrate_at_once(tmp_path):
 
     assert [process.returncode for process in processes] == [0] * 4, said
     database = Database(tmp_path / "d" / "registry.sqlite3")
-    assert revision(database) == "0001"
+    assert revision(database) == NEWEST
     database.dispose()
 
 

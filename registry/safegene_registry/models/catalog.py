@@ -1,12 +1,13 @@
-"""The tables.
+"""What is published.
 
     namespaces ─< vectors ─< versions >─ architectures
-                     │          │  └─< files >─ blobs
-                     └─< heads >┘
-    tokens ─< uploads
+                     │         ├─< files >─ blobs
+                     │         └── version_states
+                     └─< heads
 
 `versions`, `files` and `architectures` are insert-only, held by triggers in the
-database. What moves (which version of a vector is the newest) lives in `heads`.
+database. What changes about a version lives in `version_states`; what moves (which
+version of a vector is the newest) lives in `heads`.
 """
 
 from datetime import datetime
@@ -18,60 +19,20 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     LargeBinary,
-    String,
     Text,
     UniqueConstraint,
     Uuid,
-    func,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from safegene_registry.db import Base, UtcDateTime
-
-DIGEST = String(71)
-"""`sha256:` and 64 hexadecimal digits."""
-
-PART = String(64)
-"""A namespace, or the name of a vector within one."""
-
-
-def digest_check(column: str) -> CheckConstraint:
-    """Database check that a column looks like a digest."""
-    return CheckConstraint(
-        f"length({column}) = 71 AND {column} LIKE 'sha256:%'", name=column
-    )
-
-
-class Namespace(Base):
-    """A publisher's room; made when a version is first published into it."""
-
-    __tablename__ = "namespaces"
-
-    name: Mapped[str] = mapped_column(PART, primary_key=True)
-    created_at: Mapped[datetime] = mapped_column(
-        UtcDateTime, server_default=func.current_timestamp()
-    )
-
-
-class Token(Base):
-    """A secret that may write; only its digest is kept."""
-
-    __tablename__ = "tokens"
-    __table_args__ = (
-        digest_check("digest"),
-        CheckConstraint("scope IN ('publish', 'admin')", name="scope"),
-        UniqueConstraint("digest"),
-    )
-
-    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4)
-    name: Mapped[str] = mapped_column(
-        String(128), comment="what the operator calls it; need not be unique"
-    )
-    digest: Mapped[str] = mapped_column(DIGEST, comment="sha256 of the secret")
-    scope: Mapped[str] = mapped_column(String(16))
-    created_at: Mapped[datetime] = mapped_column(
-        UtcDateTime, server_default=func.current_timestamp()
-    )
+from safegene_registry.models.columns import (
+    DIGEST,
+    PART,
+    created_now,
+    digest_check,
+    key_text,
+)
 
 
 class ArchitectureRow(Base):
@@ -85,7 +46,7 @@ class ArchitectureRow(Base):
     )
 
     fingerprint: Mapped[str] = mapped_column(DIGEST, primary_key=True)
-    model_type: Mapped[str] = mapped_column(Text)
+    model_type: Mapped[str] = mapped_column(key_text())
     hidden_size: Mapped[int]
     layers: Mapped[int]
     document: Mapped[str] = mapped_column(
@@ -102,9 +63,7 @@ class Vector(Base):
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4)
     namespace: Mapped[str] = mapped_column(PART, ForeignKey("namespaces.name"))
     name: Mapped[str] = mapped_column(PART)
-    created_at: Mapped[datetime] = mapped_column(
-        UtcDateTime, server_default=func.current_timestamp()
-    )
+    created_at: Mapped[datetime] = created_now()
 
 
 class Version(Base):
@@ -121,14 +80,14 @@ class Version(Base):
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4)
     vector_id: Mapped[UUID] = mapped_column(ForeignKey("vectors.id"))
-    version: Mapped[str] = mapped_column(Text, comment="canonical spelling")
+    version: Mapped[str] = mapped_column(key_text(), comment="canonical spelling")
     digest: Mapped[str] = mapped_column(DIGEST, comment="digest of the manifest")
     manifest: Mapped[bytes] = mapped_column(
         LargeBinary, deferred=True, deferred_raiseload=True, comment="its exact bytes"
     )
     description: Mapped[str] = mapped_column(Text)
     license: Mapped[str] = mapped_column(Text)
-    base_model_id: Mapped[str] = mapped_column(Text, index=True)
+    base_model_id: Mapped[str] = mapped_column(key_text(), index=True)
     base_model_revision: Mapped[str] = mapped_column(Text)
     fingerprint: Mapped[str] = mapped_column(
         DIGEST, ForeignKey("architectures.fingerprint")
@@ -142,6 +101,25 @@ class Version(Base):
 
     vector: Mapped[Vector] = relationship(lazy="raise")
     architecture: Mapped[ArchitectureRow] = relationship(lazy="raise")
+
+
+class VersionState(Base):
+    """What may change about a published version. No row: nothing has changed yet."""
+
+    __tablename__ = "version_states"
+    __table_args__ = (
+        CheckConstraint(
+            "(yanked_at IS NULL) = (yank_reason IS NULL)", name="yank_reason"
+        ),
+    )
+
+    version_id: Mapped[UUID] = mapped_column(
+        ForeignKey("versions.id"), primary_key=True
+    )
+    yanked_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, comment="hidden from resolution since; null: not yanked"
+    )
+    yank_reason: Mapped[str | None] = mapped_column(Text)
 
 
 class Blob(Base):
@@ -165,7 +143,7 @@ class File(Base):
     version_id: Mapped[UUID] = mapped_column(
         ForeignKey("versions.id"), primary_key=True
     )
-    path: Mapped[str] = mapped_column(String(255), primary_key=True)
+    path: Mapped[str] = mapped_column(key_text(255), primary_key=True)
     digest: Mapped[str] = mapped_column(DIGEST, ForeignKey("blobs.digest"), index=True)
     blob: Mapped[Blob] = relationship(lazy="raise")
 
@@ -193,21 +171,3 @@ class Head(Base):
         UtcDateTime, comment="when the newest was published"
     )
     version: Mapped[Version] = relationship(lazy="raise")
-
-
-class Upload(Base):
-    """A version on its way in; nothing of it is visible to readers."""
-
-    __tablename__ = "uploads"
-    __table_args__ = (
-        digest_check("digest"),
-        CheckConstraint("state IN ('open', 'published')", name="state"),
-    )
-
-    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4)
-    token_id: Mapped[UUID] = mapped_column(ForeignKey("tokens.id"))
-    digest: Mapped[str] = mapped_column(DIGEST, comment="digest of the manifest")
-    manifest: Mapped[bytes] = mapped_column(LargeBinary)
-    state: Mapped[str] = mapped_column(String(16))
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

@@ -1,0 +1,41 @@
+"""The tables, by what they are about.
+
+`access`: who there is and what they may do. `catalog`: what is published. `uploads`:
+what is on its way in or out.
+"""
+
+from safegene_registry.models.access import (
+    Account,
+    Member,
+    Namespace,
+    Token,
+    TrustedPublisher,
+)
+from safegene_registry.models.catalog import (
+    ArchitectureRow,
+    Blob,
+    File,
+    Head,
+    Vector,
+    Version,
+    VersionState,
+)
+from safegene_registry.models.uploads import Removal, Upload, UploadBlob
+
+__all__ = [
+    "Account",
+    "ArchitectureRow",
+    "Blob",
+    "File",
+    "Head",
+    "Member",
+    "Namespace",
+    "Removal",
+    "Token",
+    "TrustedPublisher",
+    "Upload",
+    "UploadBlob",
+    "Vector",
+    "Version",
+    "VersionState",
+]

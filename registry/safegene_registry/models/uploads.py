@@ -1,0 +1,106 @@
+"""Versions on their way in, blobs on their way out. Nothing here is visible to readers.
+
+uploads ─< upload_blobs
+removals
+"""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    LargeBinary,
+    String,
+    Uuid,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from safegene_registry.db import Base, UtcDateTime
+from safegene_registry.models.columns import (
+    DIGEST,
+    PART,
+    digest_check,
+    key_text,
+    one_of,
+)
+
+
+class Upload(Base):
+    """A version on its way in, announced by its manifest."""
+
+    __tablename__ = "uploads"
+    __table_args__ = (digest_check("digest"), one_of("state", "open", "published"))
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4)
+    token_id: Mapped[UUID] = mapped_column(
+        ForeignKey("tokens.id"), comment="who opened it"
+    )
+    namespace: Mapped[str] = mapped_column(
+        PART,
+        index=True,
+        comment="the manifest's; need not exist before the first version does",
+    )
+    digest: Mapped[str] = mapped_column(DIGEST, comment="digest of the manifest")
+    manifest: Mapped[bytes] = mapped_column(LargeBinary)
+    state: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+class UploadBlob(Base):
+    """How a blob of an upload is being sent straight to an S3 server.
+
+    Made when the sender is given addresses, so that an interrupted transfer can go on
+    where it stopped and that a multipart upload nobody ends can be aborted. A store
+    that receives blobs itself needs no such row. Goes with its upload.
+    """
+
+    __tablename__ = "upload_blobs"
+    __table_args__ = (
+        digest_check("digest"),
+        CheckConstraint("size_bytes >= 0", name="size_bytes"),
+        one_of("kind", "put", "multipart"),
+        one_of("state", "open", "received"),
+        CheckConstraint(
+            "(kind = 'multipart') = (multipart_id IS NOT NULL)"
+            " AND (kind = 'multipart') = (part_bytes IS NOT NULL)",
+            name="multipart",
+        ),
+        CheckConstraint("part_bytes > 0", name="part_bytes"),
+    )
+
+    upload_id: Mapped[UUID] = mapped_column(
+        ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True
+    )
+    digest: Mapped[str] = mapped_column(DIGEST, primary_key=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str] = mapped_column(
+        String(16), comment="put: one request; multipart: many"
+    )
+    multipart_id: Mapped[str | None] = mapped_column(
+        key_text(), comment="what the S3 server calls it"
+    )
+    part_bytes: Mapped[int | None] = mapped_column(
+        BigInteger, comment="size of every part but the last"
+    )
+    state: Mapped[str] = mapped_column(
+        String(16), comment="received: whole under its staging key"
+    )
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Removal(Base):
+    """A final blob that is being removed; until it is, no version may come to name it.
+
+    Written, and committed, before the store is asked to remove the blob, and deleted
+    after. Locks alone would not do: they end with the database's connection, while a
+    request to the store may still be on its way.
+    """
+
+    __tablename__ = "removals"
+    __table_args__ = (digest_check("digest"),)
+
+    digest: Mapped[str] = mapped_column(DIGEST, primary_key=True)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
