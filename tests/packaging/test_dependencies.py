@@ -1,6 +1,7 @@
 """Each package imports what its extra declares, and nothing is declared in vain."""
 
 import ast
+import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -14,18 +15,33 @@ from support.sources import PACKAGES, ROOT, package_sources
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
     "project"
 ]
-USED_BY_OTHERS = {"numpy", "psycopg"}
-"""Not imported by us: torch hands tensors to Python's buffers with the first, and
-SQLAlchemy reaches PostgreSQL with the second."""
+USED_BY_OTHERS = {"psycopg"}
+"""Not imported by us: SQLAlchemy reaches PostgreSQL with it."""
 
 DISTRIBUTIONS = packages_distributions()
+REASONS = ROOT / "docs/adr/0009-dependencies.md"
 
 
 def declared(*extras):
     texts = list(PROJECT["dependencies"])
     for extra in extras:
         texts += PROJECT["optional-dependencies"][extra]
-    return {canonicalize_name(Requirement(text).name) for text in texts}
+    return names_of(texts)
+
+
+def names_of(requirements):
+    return {canonicalize_name(Requirement(text).name) for text in requirements}
+
+
+def explained():
+    """Packages of the ADR's table, by where it says they are declared."""
+    found = {}
+    for line in REASONS.read_text(encoding="utf-8").splitlines():
+        if line.startswith("| `"):
+            packages, place, reason = (part.strip() for part in line.split("|")[1:4])
+            assert reason
+            found.setdefault(place, []).extend(re.findall("`([^`]+)`", packages))
+    return found
 
 
 def imported(*packages):
@@ -55,9 +71,9 @@ def test_what_is_imported_is_declared(packages, extras):
 
 
 def test_what_is_declared_is_imported():
-    used = imported(*PACKAGES, "migrations") | USED_BY_OTHERS
+    used = imported(*PACKAGES, "migrations")
 
-    assert declared("torch", "registry") <= used
+    assert declared("torch", "registry") - used == USED_BY_OTHERS
 
 
 def test_the_client_knows_every_module_of_the_torch_extra():
@@ -65,3 +81,13 @@ def test_the_client_knows_every_module_of_the_torch_extra():
     extra = declared("torch") - declared()
 
     assert {name.replace("-", "_") for name in extra} <= TORCH_MODULES
+
+
+def test_every_dependency_has_a_row_with_its_reason():
+    places = {"base": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
+
+    rows = explained()
+
+    assert {place: sorted(packages) for place, packages in rows.items()} == {
+        place: sorted(names_of(texts)) for place, texts in places.items()
+    }
