@@ -9,16 +9,40 @@ import re
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID, uuid4
 
 from safegene.artifact.digest import Digest, VerifyingWriter
-from safegene_registry.storage import BlobWriter, StagedBlobMissingError, StorageError
+from safegene_registry.storage import (
+    BlobMissingError,
+    BlobWriter,
+    FoundBlob,
+    StagedBlobMissingError,
+    StorageError,
+)
 
 HEX = re.compile(r"[0-9a-f]{64}")
 """Name of a whole blob; what is on its way has a longer one."""
+
+
+TAG = ""
+"""Of every blob: only verified bytes ever get a final name here, and they are the same
+whichever upload they came with."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileReader:
+    """An open blob."""
+
+    file: BinaryIO
+    tag: str = TAG
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most so many; none at the end."""
+        return self.file.read(size)
 
 
 class DirectoryBlobStore:
@@ -47,9 +71,14 @@ class DirectoryBlobStore:
         """Begin to receive one blob into the upload's staging area."""
         return FileBlobWriter(self.staged_path(upload_id, digest), digest, size)
 
-    def is_staged(self, upload_id: UUID, digest: Digest) -> bool:
-        """Whether the upload has received this blob, whole and verified."""
-        return self.staged_path(upload_id, digest).is_file()
+    def staged(self, upload_id: UUID) -> dict[Digest, int]:
+        """The blobs that the upload has received whole, with their sizes."""
+        found = {}
+        with translated_errors(), suppress(FileNotFoundError):
+            for path in (self.staging_root / str(upload_id)).iterdir():
+                if HEX.fullmatch(path.name):
+                    found[Digest(path.name)] = path.stat().st_size
+        return found
 
     def promote(self, upload_id: UUID, digest: Digest) -> None:
         """Give a staged blob its final key; the staged copy stays until `discard`.
@@ -80,12 +109,9 @@ class DirectoryBlobStore:
 
         The final blob is a link to the staged one; who promotes later links his own.
         """
-        place = self.staging_root / str(upload_id)
-        with translated_errors(), suppress(FileNotFoundError):
-            names = sorted(path.name for path in place.iterdir())
-            digests = [Digest(name) for name in names if HEX.fullmatch(name)]
-            return [digest for digest in digests if self.is_same(upload_id, digest)]
-        return []
+        staged = sorted(self.staged(upload_id))
+        with translated_errors():
+            return [digest for digest in staged if self.is_same(upload_id, digest)]
 
     def is_same(self, upload_id: UUID, digest: Digest) -> bool:
         """Whether the staged and the final blob are one file."""
@@ -111,29 +137,33 @@ class DirectoryBlobStore:
                 return size
         return None
 
-    def size(self, digest: Digest) -> int | None:
-        """Size under the final key, None when nothing is there."""
+    def find(self, digest: Digest) -> FoundBlob | None:
+        """What is under the final key, None when nothing is."""
         with translated_errors():
             try:
-                return self.final_path(digest).stat().st_size
+                size = self.final_path(digest).stat().st_size
             except FileNotFoundError:
                 return None
+        return FoundBlob(size, TAG)
 
-    def open(self, digest: Digest) -> BinaryIO:
-        """Read the final blob, seekable."""
+    @contextmanager
+    def open(self, digest: Digest, *, start: int = 0) -> Iterator[FileReader]:
+        """Read the final blob from byte `start` on, for as long as the context."""
         with translated_errors():
-            return self.final_path(digest).open("rb")
+            try:
+                file = self.final_path(digest).open("rb")
+            except FileNotFoundError as error:
+                raise BlobMissingError(digest) from error
+            file.seek(start)
+        with file:
+            yield FileReader(file)
 
     def check(self, digest: Digest, size: int) -> None:
         """Make sure that a published blob can be opened."""
-        if self.size(digest) != size:
+        found = self.find(digest)
+        if found is None or found.size != size:
             detail = f"The blob {digest} is missing or damaged; tell the operator."
             raise StorageError(detail)
-
-    @contextmanager
-    def local_file(self, digest: Digest) -> Iterator[Path]:
-        """The final blob where it lies: this store's files are local."""
-        yield self.final_path(digest)
 
     def discard(self, upload_id: UUID) -> None:
         """Remove the upload's staging area, if there is one."""

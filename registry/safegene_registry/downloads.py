@@ -7,8 +7,9 @@ ours can use that), knows only files, and derives validators from the file's tim
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Protocol
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
@@ -22,6 +23,13 @@ MAX_DIGITS = 18
 """Longer numbers lie past the end of any file and cost time to read."""
 
 
+class Readable(Protocol):
+    """Gives bytes, front to back."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most so many; none at the end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """Bytes that never change."""
@@ -29,7 +37,8 @@ class Content:
     digest: str
     size: int
     media_type: str
-    open: Callable[[], BinaryIO]
+    open: Callable[[int], AbstractContextManager[Readable]]
+    """Reads from this byte on."""
 
 
 def content_response(request: Request, content: Content) -> Response:
@@ -108,8 +117,7 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
 
 def read_span(content: Content, start: int, stop: int) -> Iterator[bytes]:
     """The bytes from start to stop, in chunks."""
-    with content.open() as file:
-        file.seek(start)
+    with content.open(start) as file:
         while start < stop:
             chunk = file.read(min(CHUNK_BYTES, stop - start))
             if not chunk:

@@ -6,6 +6,7 @@ crash anywhere before it there is nothing but staged or unreferenced blobs, whic
 version is a conflict, and the database decides who was first.
 """
 
+from collections.abc import Mapping
 from uuid import UUID, uuid4
 
 from sqlalchemy.orm import Session
@@ -22,7 +23,12 @@ from safegene_registry.models import Upload, Version
 from safegene_registry.problems import Fault, ProblemError
 from safegene_registry.schemas import BlobTarget, UploadDetail, VersionDetail
 from safegene_registry.services import Services
-from safegene_registry.storage import BlobWriter, StagedBlobMissingError, StorageError
+from safegene_registry.storage import (
+    BlobStore,
+    BlobWriter,
+    StagedBlobMissingError,
+    StorageError,
+)
 from safegene_registry.sweeping import SWEEP_LIMIT, remove_expired, withdraw_blobs
 from safegene_registry.verification import (
     BlobGoneError,
@@ -169,16 +175,19 @@ def missing_files(
         shared = repositories.known_blobs(
             session, {entry.digest for entry in manifest.files}
         )
-    store = services.store
+    staged = services.store.staged(upload.id)
     return [
         entry
         for entry in manifest.files
-        if not store.is_staged(upload.id, Digest.parse(entry.digest))
-        and not (
-            entry.digest in shared
-            and store.size(Digest.parse(entry.digest)) == entry.size
-        )
+        if staged.get(Digest.parse(entry.digest)) != entry.size
+        and not (entry.digest in shared and is_whole(services.store, entry))
     ]
+
+
+def is_whole(store: BlobStore, entry: FileEntry) -> bool:
+    """Whether the final blob is there, and of its size."""
+    found = store.find(Digest.parse(entry.digest))
+    return found is not None and found.size == entry.size
 
 
 def begin_blob(
@@ -262,15 +271,16 @@ def complete_once(
         BlobGoneError: a final blob is gone.
     """
     manifest = Manifest.from_bytes(upload.manifest)
+    tags: dict[Digest, str] = {}
     if upload.state == OPEN:
         check_received(services, upload, manifest)
         promote_blobs(services, upload, manifest)
         try:
-            verify_files(services.store, manifest)
+            tags = verify_files(services.store, manifest)
         except CorruptBlobError as error:
             log.exception("blob_corrupt", digest=error.entry.digest)
             raise blob_missing(manifest, [error.entry]) from error
-    return publish(services, principal, upload, manifest)
+    return publish(services, principal, upload, manifest, tags)
 
 
 def check_received(services: Services, upload: Upload, manifest: Manifest) -> None:
@@ -292,15 +302,27 @@ def blob_missing(manifest: Manifest, missing: list[FileEntry]) -> ProblemError:
 
 def promote_blobs(services: Services, upload: Upload, manifest: Manifest) -> None:
     """Give every staged blob its final key."""
-    for digest in {Digest.parse(entry.digest) for entry in manifest.files}:
-        if services.store.is_staged(upload.id, digest):
-            services.store.promote(upload.id, digest)
+    named = {Digest.parse(entry.digest) for entry in manifest.files}
+    for digest in named & services.store.staged(upload.id).keys():
+        services.store.promote(upload.id, digest)
 
 
 def publish(
-    services: Services, principal: Principal, upload: Upload, manifest: Manifest
+    services: Services,
+    principal: Principal,
+    upload: Upload,
+    manifest: Manifest,
+    tags: Mapping[Digest, str],
 ) -> tuple[VersionDetail, bool]:
-    """Make the version visible, whole or not at all."""
+    """Make the version visible, whole or not at all.
+
+    Args:
+        services: the process's parts.
+        principal: who publishes.
+        upload: of the version.
+        manifest: of the version.
+        tags: of the blobs that were verified.
+    """
     with services.database.writing() as session:
         repositories.find_vector(session, manifest.vector, lock=True)
         if repositories.find_upload(session, upload.id) is None:
@@ -308,7 +330,7 @@ def publish(
             raise no_upload(upload.id)
         existing = published_version(session, manifest)
         if existing is None:
-            check_present(services.store, manifest)
+            check_present(services.store, manifest, tags)
         version = existing or repositories.add_version(
             session,
             manifest,

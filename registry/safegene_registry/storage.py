@@ -6,11 +6,11 @@ final blob again: nothing here is taken on trust. Errors of the disk leave a sto
 `StorageError`, never as `OSError`.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from safegene.artifact.digest import Digest
@@ -27,6 +27,13 @@ class StorageError(ProblemError):
         super().__init__(
             detail, "storage-unavailable", headers={"Retry-After": str(RETRY_SECONDS)}
         )
+
+
+class BlobMissingError(StorageError):
+    """There is nothing under a final key; under a published one there should be."""
+
+    def __init__(self, digest: Digest) -> None:
+        super().__init__(f"The blob {digest} is missing; tell the operator.")
 
 
 class StagedBlobMissingError(Exception):
@@ -52,14 +59,39 @@ class BlobWriter(Protocol):
         """Leave nothing behind; harmless after `finish`."""
 
 
+@dataclass(frozen=True, slots=True)
+class FoundBlob:
+    """What is there under a final key."""
+
+    size: int
+    tag: str
+    """Two looks that find different tags have seen different objects."""
+
+
+class BlobReader(Protocol):
+    """Reads a blob front to back."""
+
+    @property
+    def tag(self) -> str:
+        """Of the object that is being read, as in `FoundBlob`."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most so many; none at the end.
+
+        Raises:
+            OSError: they cannot be read.
+            StorageError: likewise.
+        """
+
+
 class BlobStore(Protocol):
     """What publishing and downloads need of a store; an S3 store can satisfy it."""
 
     def receive(self, upload_id: UUID, digest: Digest, size: int) -> BlobWriter:
         """Begin to receive one blob into the upload's staging area."""
 
-    def is_staged(self, upload_id: UUID, digest: Digest) -> bool:
-        """Whether the upload has received this blob, whole and verified."""
+    def staged(self, upload_id: UUID) -> Mapping[Digest, int]:
+        """The blobs that the upload has received whole, with their sizes."""
 
     def promote(self, upload_id: UUID, digest: Digest) -> None:
         """Give a staged blob its final key; the staged copy stays until `discard`.
@@ -94,14 +126,16 @@ class BlobStore(Protocol):
             Its size, None when it was left or was not there.
         """
 
-    def size(self, digest: Digest) -> int | None:
-        """Size under the final key, None when nothing is there."""
+    def find(self, digest: Digest) -> FoundBlob | None:
+        """What is under the final key, None when nothing is."""
 
-    def open(self, digest: Digest) -> BinaryIO:
-        """Read the final blob, seekable.
+    def open(
+        self, digest: Digest, *, start: int = 0
+    ) -> AbstractContextManager[BlobReader]:
+        """Read the final blob from byte `start` on, for as long as the context.
 
         Raises:
-            StorageError: it is not there; a published blob always should be.
+            BlobMissingError: it is not there.
         """
 
     def check(self, digest: Digest, size: int) -> None:
@@ -110,9 +144,6 @@ class BlobStore(Protocol):
         Raises:
             StorageError: it is not there, or not of its size.
         """
-
-    def local_file(self, digest: Digest) -> AbstractContextManager[Path]:
-        """The final blob as a file of this machine, for as long as the context."""
 
     def discard(self, upload_id: UUID) -> None:
         """Remove the upload's staging area, if there is one."""

@@ -109,7 +109,7 @@ def remove_orphans(services: Services, *, dry_run: bool = False) -> list[Leftove
     removed = []
     for digest in unreferenced(services, services.store.untouched(before)):
         if dry_run:
-            size = services.store.size(digest)
+            size = size_of(services, digest)
         else:
             # One by one: publishers wait for the removal of one blob at most.
             size = remove_unreferenced(services, digest, before=before)
@@ -148,6 +148,12 @@ def remove_unreferenced(
         return None
 
 
+def size_of(services: Services, digest: Digest) -> int | None:
+    """Size of a final blob, None when it is not there."""
+    found = services.store.find(digest)
+    return None if found is None else found.size
+
+
 def withdraw_blobs(
     services: Services, upload_id: UUID, *, dry_run: bool = False
 ) -> list[Leftover]:
@@ -166,7 +172,7 @@ def withdraw_blobs(
             known = repositories.known_blobs(session, map(str, mine))
             unnamed = [digest for digest in mine if str(digest) not in known]
             sizes = [
-                store.size(digest) if dry_run else store.remove(digest)
+                size_of(services, digest) if dry_run else store.remove(digest)
                 for digest in unnamed
             ]
     except ProblemError:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from math import isfinite, sqrt
 from pathlib import Path
+from typing import BinaryIO
 
 from safegene.artifact.architecture import Architecture
 from safegene.artifact.tensorfile import ITEM_BYTES, TensorEntry, read_header
@@ -224,21 +225,33 @@ def write_sketch(values: Sequence[float]) -> bytes:
     return tensor_file_bytes([(SKETCH_TENSOR, (len(values),), data)])
 
 
-def load_sketch(path: Path, architecture: Architecture) -> list[float]:
+def load_sketch(source: Path | BinaryIO, architecture: Architecture) -> list[float]:
     """Read `lineage.safetensors` of a vector made for `architecture`.
+
+    Args:
+        source: the file, or a seekable stream at its beginning.
+        architecture: of the base model.
 
     Raises:
         TensorFileError: it is malformed or has another number of values.
     """
+    if isinstance(source, Path):
+        with source.open("rb") as stream:
+            return _read_values(stream, str(Path(*source.parts[-2:])), architecture)
+    return _read_values(source, "the lineage sketch", architecture)
+
+
+def _read_values(
+    stream: BinaryIO, name: str, architecture: Architecture
+) -> list[float]:
     expected = sum(run.count for run in sketch_positions(architecture))
-    entry = read_header(path).get(SKETCH_TENSOR)
+    entry = read_header(stream, name=name).get(SKETCH_TENSOR)
     if entry is None or entry.dtype != "F32" or entry.shape != (expected,):
         found = "none" if entry is None else f"{entry.dtype} {entry.shape}"
         message = (
-            f"{path.name}: expected one F32 tensor {SKETCH_TENSOR!r} of {expected}"
-            f" values, got {found}"
+            f"{name}: expected one F32 tensor {SKETCH_TENSOR!r} of {expected} values,"
+            f" got {found}"
         )
         raise TensorFileError(message)
-    with path.open("rb") as stream:
-        stream.seek(entry.start)
-        return decode_values(stream.read(entry.end - entry.start), "F32")
+    stream.seek(entry.start)
+    return decode_values(stream.read(entry.end - entry.start), "F32")

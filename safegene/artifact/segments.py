@@ -13,8 +13,11 @@ from typing import BinaryIO
 
 from safegene.artifact.digest import CHUNK_BYTES, Digest, digest_chunks
 from safegene.artifact.manifest import Segment
-from safegene.artifact.tensorfile import read_header
+from safegene.artifact.tensorfile import TensorHeader, read_header
 from safegene.errors import DigestMismatchError, SizeMismatchError, TensorFileError
+
+Bounds = tuple[int, int, tuple[int, ...]]
+"""First byte, first byte after, layers."""
 
 _LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d{1,6})\.")
 
@@ -38,18 +41,6 @@ def segment_file(
         TensorFileError: the file is malformed, or its layers are not in rising order.
     """
     header = read_header(path)
-    bounds: list[tuple[int, int, tuple[int, ...]]] = [(0, header.data_start, ())]
-    last = -1
-    for layer, group in groupby(header.tensors, lambda tensor: layer_of(tensor.name)):
-        tensors = list(group)
-        if layer is None or layer <= last:
-            message = (
-                f"{path.name}: tensor {tensors[0].name!r} of layer {layer} follows"
-                f" layer {last}; expected rising layer numbers"
-            )
-            raise TensorFileError(message)
-        bounds.append((tensors[0].start, tensors[-1].end, (layer,)))
-        last = layer
     with path.open("rb") as stream:
         return tuple(
             Segment(
@@ -58,8 +49,38 @@ def segment_file(
                 digest=str(_digest_range(stream, start, end - start)),
                 layers=layers,
             )
-            for start, end, layers in bounds
+            for start, end, layers in segment_bounds(header, path.name, layer_of)
         )
+
+
+def segment_bounds(
+    header: TensorHeader,
+    name: str,
+    layer_of: Callable[[str], int | None] = layer_index,
+) -> tuple[Bounds, ...]:
+    """Where a tensor file is cut: first byte, first byte after, layers.
+
+    Args:
+        header: of the file.
+        name: what to call the file in errors.
+        layer_of: layer number of a tensor name.
+
+    Raises:
+        TensorFileError: the layers are not in rising order.
+    """
+    bounds: list[Bounds] = [(0, header.data_start, ())]
+    last = -1
+    for layer, group in groupby(header.tensors, lambda tensor: layer_of(tensor.name)):
+        tensors = list(group)
+        if layer is None or layer <= last:
+            message = (
+                f"{name}: tensor {tensors[0].name!r} of layer {layer} follows"
+                f" layer {last}; expected rising layer numbers"
+            )
+            raise TensorFileError(message)
+        bounds.append((tensors[0].start, tensors[-1].end, (layer,)))
+        last = layer
+    return tuple(bounds)
 
 
 def verify_segments(path: Path, segments: Sequence[Segment]) -> None:

@@ -83,6 +83,7 @@ def read_header(
     *,
     file_size: int | None = None,
     max_header: int = MAX_HEADER_BYTES,
+    name: str | None = None,
 ) -> TensorHeader:
     """Read and check the header.
 
@@ -90,15 +91,32 @@ def read_header(
         source: a path, the file's bytes, or a stream at the file's beginning.
         file_size: size of the whole file in bytes, for a stream that cannot tell.
         max_header: largest header accepted, in bytes; never more is allocated.
+        name: what to call a stream in errors; a path is called by its last two parts,
+            since servers pass messages on.
 
     Raises:
-        TensorFileError: anything about the file is wrong, whatever its bytes; the
-            message names a path by its last two parts, since servers pass it on.
+        TensorFileError: anything about the file is wrong, whatever its bytes.
     """
     if isinstance(source, Path):
-        return _read_named(source, max_header)
+        with source.open("rb") as stream:
+            last = str(Path(*source.parts[-2:]))
+            return read_header(stream, max_header=max_header, name=last)
     if isinstance(source, bytes):
-        return read_header(io.BytesIO(source), max_header=max_header)
+        source = io.BytesIO(source)
+    try:
+        return _read(source, file_size, max_header)
+    except TensorFileError as error:
+        if name is None:
+            raise
+        reason = error.detail.removeprefix(_UNNAMED)
+        message = (
+            f"{name}: not a sound safetensors file: {reason}; fetch or save the file"
+            " again"
+        )
+        raise TensorFileError(message) from None
+
+
+def _read(source: BinaryIO, file_size: int | None, max_header: int) -> TensorHeader:
     size = _size_of(source) if file_size is None else file_size
     length = _header_length(source.read(LENGTH_BYTES), size, max_header)
     header = _parse(source.read(length), length)
@@ -108,19 +126,6 @@ def read_header(
     tensors.sort(key=lambda tensor: (tensor.start, tensor.end))
     _check_tiling(tensors, data_start, size)
     return TensorHeader(tuple(tensors), metadata, data_start, size)
-
-
-def _read_named(path: Path, max_header: int) -> TensorHeader:
-    try:
-        with path.open("rb") as stream:
-            return read_header(stream, max_header=max_header)
-    except TensorFileError as error:
-        reason = error.detail.removeprefix(_UNNAMED)
-        message = (
-            f"{Path(*path.parts[-2:])}: not a sound safetensors file: {reason}; fetch"
-            " or save the file again"
-        )
-        raise TensorFileError(message) from None
 
 
 def _size_of(stream: BinaryIO) -> int:

@@ -112,7 +112,7 @@ def get_manifest(
         digest=row.digest,
         size=len(data),
         media_type=MANIFEST_MEDIA_TYPE,
-        open=lambda: BytesIO(data),
+        open=lambda start: BytesIO(data[start:]),
     )
     return content_response(request, manifest)
 
@@ -162,5 +162,5 @@ def file_content(
         digest=file.digest,
         size=file.blob.size_bytes,
         media_type=FILE_MEDIA_TYPE,
-        open=lambda: services.store.open(digest),
+        open=lambda start: services.store.open(digest, start=start),
     )

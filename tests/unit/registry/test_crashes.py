@@ -37,10 +37,10 @@ class FailingStore(DirectoryBlobStore):
         self.count("promote")
         super().promote(upload_id, digest)
 
-    def local_file(self, digest: Digest):
+    def open(self, digest: Digest, *, start: int = 0):
         """Read or fail."""
-        self.count("local_file")
-        return super().local_file(digest)
+        self.count("open")
+        return super().open(digest, start=start)
 
     def discard(self, upload_id: UUID) -> None:
         """Discard or fail."""
@@ -48,7 +48,7 @@ class FailingStore(DirectoryBlobStore):
         super().discard(upload_id)
 
 
-STEPS = [("promote", n) for n in (1, 2, 4)] + [("local_file", n) for n in (1, 4)]
+STEPS = [("promote", n) for n in (1, 2, 4)] + [("open", n) for n in (1, 4)]
 
 
 def is_published(registry) -> bool:
@@ -166,10 +166,10 @@ def test_cancelling_during_verification_publishes_nothing(registry, tmp_path):
     whole = registry.services
 
     class CancelledStore(DirectoryBlobStore):
-        def local_file(self, digest: Digest):
+        def open(self, digest: Digest, *, start: int = 0):
             url = f"/v1/uploads/{upload['id']}"
             registry.client.delete(url, headers=registry.auth)
-            return super().local_file(digest)
+            return super().open(digest, start=start)
 
     store = CancelledStore(registry.data)
     registry.app.state.services = dataclasses.replace(whole, store=store)

@@ -38,7 +38,7 @@ def leave_orphans(registry: AppRegistry, manifest: Manifest, directory: Path) ->
     upload = registry.send(manifest, directory)
     store, upload_id = registry.services.store, UUID(upload["id"])
     for digest in (Digest.parse(entry.digest) for entry in manifest.files):
-        if store.is_staged(upload_id, digest):
+        if digest in store.staged(upload_id):
             store.promote(upload_id, digest)
     return upload
 
@@ -109,11 +109,11 @@ def test_a_refusal_leaves_what_another_upload_has_promoted_since(registry, tmp_p
     upload = registry.send(poisoned, tmp_path / "p")
 
     class OvertakenStore(DirectoryBlobStore):
-        def local_file(self, digest: Digest):
+        def open(self, digest: Digest, *, start: int = 0):
             if not self.overtaken:
                 self.overtaken = True
                 leave_orphans(registry, sound, tmp_path / "v")
-            return super().local_file(digest)
+            return super().open(digest, start=start)
 
     store = OvertakenStore(registry.data)
     store.overtaken = False
@@ -132,7 +132,7 @@ def test_a_passing_failure_takes_nothing_back(registry, tmp_path):
     whole = registry.services
 
     class BusyStore(DirectoryBlobStore):
-        def local_file(self, digest: Digest):
+        def open(self, digest: Digest, *, start: int = 0):
             raise StorageError(str(digest))
 
     registry.app.state.services = dataclasses.replace(
@@ -325,12 +325,12 @@ class SweptStore(DirectoryBlobStore):
         self.read = 0
 
     @contextmanager
-    def local_file(self, digest: Digest):
+    def open(self, digest: Digest, *, start: int = 0):
         """Read a file; a sweep may come before or right after."""
         self.read += 1
         self.sweep(f"before {self.read % 4}")
-        with super().local_file(digest) as path:
-            yield path
+        with super().open(digest, start=start) as blob:
+            yield blob
         self.sweep(f"after {self.read % 4}")
 
     def sweep(self, moment: str) -> None:

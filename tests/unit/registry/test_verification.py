@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from safegene_registry.verification import CHUNK_BYTES, EXPONENTS, has_non_finite
+from safegene_registry.verification import (
+    CHUNK_BYTES,
+    EXPONENTS,
+    CorruptBlobError,
+    HashingReader,
+    check_file,
+    has_non_finite,
+)
 from support.versions import file_entries, write_version
 
 from safegene.artifact.canonical import canonical_json
@@ -238,6 +245,56 @@ def test_a_damaged_shared_blob_is_asked_for_again_and_heals(registry, tmp_path, 
     assert tensors.digest in refused.json()["errors"][0]["detail"]
     assert healed.status_code == 201
     assert blob.read_bytes() == good
+
+
+class Pieces:
+    """A reader that gives a few bytes at a time, as networks do."""
+
+    tag = ""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def read(self, size: int, /) -> bytes:
+        """The next few bytes."""
+        piece, self.data = self.data[: min(size, 999)], self.data[min(size, 999) :]
+        return piece
+
+
+@pytest.mark.parametrize("name", [TENSORS_NAME, CARD_NAME])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda data: b"", id="empty"),
+        pytest.param(lambda data: data[:5], id="cut in the header"),
+        pytest.param(lambda data: data[:-1], id="cut at the end"),
+        pytest.param(lambda data: data + b"!", id="longer"),
+        pytest.param(lambda data: data + bytes(9_000_000), id="much longer"),
+        pytest.param(lambda data: b"\xff" + data[1:], id="changed at the start"),
+        pytest.param(lambda data: data[:-4] + b"\0\0\xc0\x7f", id="not a number"),
+    ],
+)
+def test_wrong_bytes_are_told_as_such_whatever_they_hold(tmp_path, name, damage):
+    manifest = write_version(tmp_path / "v")
+    data = (tmp_path / "v" / name).read_bytes()
+    entry = manifest.file(name)
+
+    check_file(manifest, entry, Pieces(data))
+    with pytest.raises(CorruptBlobError, match=entry.digest):
+        check_file(manifest, entry, Pieces(damage(data)))
+
+
+@given(st.binary(max_size=5000), st.lists(st.integers(0, 3000), max_size=5))
+def test_digests_do_not_depend_on_how_a_file_is_read(data, sizes):
+    source = HashingReader(Pieces(data))
+    source.mark()
+
+    read = [(source.read(size), source.mark()) for size in sizes]
+    whole = source.finish(len(data))
+
+    assert [digest for _, digest in read] == [digest_bytes(part) for part, _ in read]
+    assert data.startswith(b"".join(part for part, _ in read))
+    assert whole == (digest_bytes(data), len(data))
 
 
 FORMATS = {"F64": "d", "F32": "f", "F16": "e"}
