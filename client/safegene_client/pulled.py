@@ -14,6 +14,7 @@ from safegene.artifact.lineage import load_sketch
 from safegene.artifact.manifest import LINEAGE_NAME, Manifest
 from safegene.errors import CompatibilityError, UsageError
 from safegene.evaluation.rows import PromptRow, read_rows
+from safegene.vectors.choices import Ranking, Solver
 from safegene_client.extras import torch_needed
 from safegene_client.targets import describe_model, is_loaded
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from safegene.vectors.vector import SafetyVector
 
 DEFAULT_BUDGET = 0.02
-DEFAULT_SOLVER = "trust-region"
 
 Rows = str | Path | Iterable[PromptRow]
 """A JSON Lines file of prompts, or its rows."""
@@ -102,7 +102,7 @@ class PulledVector:
         allow_negative: bool = False,
         lookalike_weight: float = 1.0,
         granularity: Granularity = "layer",
-        solver: str = DEFAULT_SOLVER,
+        solver: Solver | str = Solver.TRUST_REGION,
         progress: StageProgress | None = None,
         watch: "Callable[[Measured], None] | None" = None,
         spread: Callable[[Mapping[int | str, tuple[float, float]]], None] | None = None,
@@ -133,7 +133,8 @@ class PulledVector:
         Raises:
             CompatibilityError: the vector does not fit the model.
             InvalidDataError: the data cannot be used; the message says why.
-            UsageError: the model is not loaded, or has no tokenizer beside it.
+            UsageError: the model is not loaded, or has no tokenizer beside it; there is
+                no such solver.
         """
         self._require(model, allow_unverified_lineage=allow_unverified_lineage)
         with torch_needed():
@@ -159,7 +160,7 @@ class PulledVector:
                 progress=progress,
                 allow_negative=allow_negative,
                 granularity=granularity,
-                solver=solver,
+                solver=str(solver),
                 objective=Objective(lookalike_weight=lookalike_weight),
                 watch=watch,
                 spread=spread,
@@ -170,7 +171,7 @@ class PulledVector:
         model: Any,
         tokenizer: Any = None,
         *,
-        by: str = "all",
+        by: Ranking | str = Ranking.ALL,
         harmful: Rows = (),
         lookalike: Rows = (),
         task: Rows = (),

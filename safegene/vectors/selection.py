@@ -7,41 +7,16 @@ to beat.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 from safegene.artifact.manifest import DataEntry
 from safegene.errors import UsageError
+from safegene.vectors.choices import Ranking
 from safegene.vectors.recalibrate.samples import CalibrationData
 from safegene.vectors.select import layer_contrast, select_layers
 from safegene.vectors.select_latency import Fit, decode_slowdown, most_layers
 from safegene.vectors.select_score import random_scores, score_statistic
 from safegene.vectors.vector import SafetyVector
-
-
-class Ranking(StrEnum):
-    """What layers are ranked by."""
-
-    CONTRAST = "contrast"
-    """How much more an update changes a block's output on harmful prompts."""
-    SCORE = "score"
-    """How much the objective falls per unit of KL."""
-    RANDOM = "random"
-    ALL = "all"
-    """No ranking: every layer stays."""
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """The ranking of a name.
-
-        Raises:
-            UsageError: there is none of that name.
-        """
-        try:
-            return cls(text)
-        except ValueError:
-            detail = f"by: expected one of {', '.join(cls)}, got {text!r}"
-            raise UsageError(detail) from None
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,9 @@ from safegene_client.cli.output import (
     print_talk,
     print_traceback,
 )
+from safegene_client.cli.recalibration import recalibrate
 from safegene_client.cli.registry import compatible, inspect, pull, push, search
-from safegene_client.cli.repair import apply, merge, recalibrate
+from safegene_client.cli.repair import apply, merge
 from safegene_client.cli.selection import select
 
 __all__ = ["cli", "main"]

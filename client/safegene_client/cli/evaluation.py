@@ -31,6 +31,8 @@ from safegene_client.cli.measuring import (
     require_one_directory,
 )
 from safegene_client.cli.options import (
+    ADAPTER,
+    CALIBRATION,
     FILE,
     FOLDER,
     HTML,
@@ -45,7 +47,6 @@ from safegene_client.cli.options import (
     write_whole,
 )
 from safegene_client.cli.output import Output
-from safegene_client.cli.repair import ADAPTER, CALIBRATION
 from safegene_client.extras import torch_needed
 from safegene_client.pulled import PulledVector
 

@@ -29,6 +29,15 @@ Connect = Callable[[], Registry]
 FOLDER = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
+MODEL = click.option(
+    "--model", required=True, type=FOLDER, help="Directory of the target."
+)
+ADAPTER = click.option(
+    "--adapter", type=FOLDER, help="The target's task adapter (PEFT), if it has one."
+)
+CALIBRATION = click.option(
+    "--calibration", type=FILE, help="Coefficients; 1 in every layer without."
+)
 HTML = click.option("--html", type=FILE, help="Where a page with plots of it goes.")
 
 UNVERIFIED = click.option(

@@ -9,9 +9,12 @@ from safegene.artifact.manifest import Manifest
 from safegene.artifact.reference import canonical_version
 from safegene.errors import UsageError
 from safegene.evaluation.rows import PromptRow, read_rows
+from safegene.vectors.choices import Ranking
 from safegene_client.cli.options import (
+    ADAPTER,
     FILE,
     FOLDER,
+    MODEL,
     UNVERIFIED,
     Connect,
     example,
@@ -21,17 +24,15 @@ from safegene_client.cli.options import (
     with_registry,
 )
 from safegene_client.cli.output import Output, facts
-from safegene_client.cli.repair import ADAPTER, MODEL
 from safegene_client.extras import torch_needed
 
 if TYPE_CHECKING:
     from safegene.vectors.recalibrate import CalibrationData
     from safegene.vectors.selection import Selection
 
-RANKINGS = ("all", "contrast", "score", "random")
-NEEDED = {
-    "contrast": ("harmful", "lookalike"),
-    "score": ("harmful", "lookalike", "task"),
+NEEDED: dict[str, tuple[str, ...]] = {
+    Ranking.CONTRAST: ("harmful", "lookalike"),
+    Ranking.SCORE: ("harmful", "lookalike", "task"),
 }
 
 Files = dict[str, Path | None]
@@ -49,8 +50,8 @@ Files = dict[str, Path | None]
 @ADAPTER
 @click.option(
     "--by",
-    type=click.Choice(RANKINGS),
-    default="all",
+    type=click.Choice([str(word) for word in Ranking]),
+    default=str(Ranking.ALL),
     show_default=True,
     help="What layers are ranked by; random is a control.",
 )

@@ -17,6 +17,7 @@ from support.recalibration import (
 
 from safegene.errors import InvalidDataError, UsageError
 from safegene.vectors.attach import attach
+from safegene.vectors.choices import Ranking
 from safegene.vectors.recalibrate import CalibrationData, Effort, Objective
 from safegene.vectors.recalibrate.forward import Runner, steady
 from safegene.vectors.recalibrate.samples import draw_samples
@@ -28,7 +29,7 @@ from safegene.vectors.select_latency import (
     most_layers,
 )
 from safegene.vectors.select_score import random_scores, score_statistic
-from safegene.vectors.selection import Ranking, select_for_target
+from safegene.vectors.selection import select_for_target
 
 DATA = calibration_data()
 
@@ -197,7 +198,7 @@ def test_random_layers_are_a_control():
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        pytest.param({"by": "best"}, "contrast, score, random, all", id="by"),
+        pytest.param({"by": "best"}, "all, contrast, score, random", id="by"),
         pytest.param({"keep": 2}, "all keeps every layer", id="all"),
         pytest.param({"by": "random", "keep": 1, "latency": 2.0}, "both", id="both"),
         pytest.param({"by": "score", "keep": 1}, "needs prompts", id="data"),
