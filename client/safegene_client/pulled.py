@@ -14,13 +14,13 @@ from safegene.artifact.lineage import load_sketch
 from safegene.artifact.manifest import LINEAGE_NAME, Manifest
 from safegene.errors import CompatibilityError, UsageError
 from safegene.evaluation.rows import PromptRow, read_rows
-from safegene.vectors.choices import Ranking, Solver
+from safegene.vectors.choices import EffortLevel, Ranking, Solver
 from safegene_client.extras import torch_needed
 from safegene_client.targets import describe_model, is_loaded
 
 if TYPE_CHECKING:
     from safegene.vectors.attach import Attachment
-    from safegene.vectors.recalibrate import Measured
+    from safegene.vectors.recalibrate import Effort, Measured
     from safegene.vectors.selection import Selection
     from safegene.vectors.vector import SafetyVector
 
@@ -103,6 +103,7 @@ class PulledVector:
         lookalike_weight: float = 1.0,
         granularity: Granularity = "layer",
         solver: Solver | str = Solver.TRUST_REGION,
+        effort: "EffortLevel | Effort | str" = EffortLevel.NORMAL,
         progress: StageProgress | None = None,
         watch: "Callable[[Measured], None] | None" = None,
         spread: Callable[[Mapping[int | str, tuple[float, float]]], None] | None = None,
@@ -125,6 +126,8 @@ class PulledVector:
             granularity: "layer", or "module" for one coefficient a module.
             solver: "trust-region"; "gradient-free" for targets that give no gradients;
                 "adam" to compare with.
+            effort: how much of the data each pass reads: "quick", "normal", "thorough",
+                or numbers of your own.
             progress: called with stage, done and total.
             watch: called with every point that was measured, in order.
             spread: called with a 95 % interval of every coefficient, for the default
@@ -134,7 +137,7 @@ class PulledVector:
             CompatibilityError: the vector does not fit the model.
             InvalidDataError: the data cannot be used; the message says why.
             UsageError: the model is not loaded, or has no tokenizer beside it; there is
-                no such solver.
+                no such solver or effort.
         """
         self._require(model, allow_unverified_lineage=allow_unverified_lineage)
         with torch_needed():
@@ -161,6 +164,7 @@ class PulledVector:
                 allow_negative=allow_negative,
                 granularity=granularity,
                 solver=str(solver),
+                effort=_effort(effort),
                 objective=Objective(lookalike_weight=lookalike_weight),
                 watch=watch,
                 spread=spread,
@@ -304,6 +308,14 @@ class PulledVector:
             raise UsageError(message)
         verdict = self.check(model)
         require(verdict, allow_unverified_lineage=allow_unverified_lineage)
+
+
+def _effort(effort: "EffortLevel | Effort | str") -> "Effort":
+    from safegene.vectors.recalibrate import Effort
+
+    if isinstance(effort, Effort):
+        return effort
+    return Effort(**EffortLevel.parse(effort).limits)
 
 
 def _rows(rows: Rows) -> tuple[PromptRow, ...]:

@@ -3,6 +3,7 @@
 They stand in a module without torch, because `--help` lists them and loads none.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Self, TypeVar
 
@@ -20,6 +21,51 @@ class Solver(StrEnum):
     """Tries points, forward only: for targets that give no gradients."""
     ADAM = "adam"
     """Stochastic gradient descent, to compare with."""
+
+
+class EffortLevel(StrEnum):
+    """On how many of the prompts given each pass of recalibration measures.
+
+    What is measured on each of them stays the same, and so does what a budget means.
+    """
+
+    QUICK = "quick"
+    """Half as many as `NORMAL`: a first look, or a slow machine."""
+    NORMAL = "normal"
+    """96 harmful, 96 look-alike and 16 ordinary prompts, 64 rows for the KL."""
+    THOROUGH = "thorough"
+    """Three times as many: where more prompts are there, and the gain is uncertain."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The level of a name.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        return _parsed(cls, text, "effort")
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """What differs from the fields' defaults of `recalibrate.Effort`."""
+        return _LIMITS[self]
+
+
+_LIMITS: Mapping[EffortLevel, Mapping[str, int]] = {
+    EffortLevel.QUICK: {
+        "harmful": 48,
+        "lookalike": 48,
+        "ordinary": 8,
+        "behavior": 32,
+    },
+    EffortLevel.NORMAL: {},
+    EffortLevel.THOROUGH: {
+        "harmful": 288,
+        "lookalike": 288,
+        "ordinary": 48,
+        "behavior": 192,
+    },
+}
 
 
 class Ranking(StrEnum):

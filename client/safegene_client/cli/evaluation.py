@@ -22,7 +22,7 @@ from safegene_client.cli.comparing import (
 )
 from safegene_client.cli.errors import FAILED
 from safegene_client.cli.measuring import (
-    Effort,
+    Conditions,
     GoodAnswers,
     Repair,
     good_answers,
@@ -184,8 +184,8 @@ def evaluate(
     todo = [each for each in entrants if not each.is_measured]
     if todo:
         prompts = _prompts(harmful, lookalike, task, general)
-        effort = Effort(max_new_tokens, batch_size, device, adapter, opened)
-        ways = (effort, judge, judge_label, good)
+        conditions = Conditions(max_new_tokens, batch_size, device, adapter, opened)
+        ways = (conditions, judge, judge_label, good)
         found, learned = _measured(output, todo, prompts, ways)
         measured |= found
         told |= learned
@@ -208,24 +208,24 @@ def _measured(
     output: Output,
     entrants: list[Entrant],
     prompts: Prompts,
-    ways: tuple[Effort, tuple[str, ...], tuple[str, ...], GoodAnswers | None],
+    ways: tuple[Conditions, tuple[str, ...], tuple[str, ...], GoodAnswers | None],
 ) -> tuple[dict[str, "Evaluation"], dict[str, str]]:
     """The evaluations, and what a reader should know of how they came about."""
-    effort, judge, labels, good = ways
+    conditions, judge, labels, good = ways
     (harms, like, tasks, ordinary), further = prompts
     with torch_needed():
         from safegene.evaluation.evaluate import EvaluationSuite
 
         # Made first: what is wrong with the prompts should not cost a loaded model.
         suite = EvaluationSuite(harms, like, tasks, ordinary, harmless=further)
-        with open_judges(judge, labels, effort.device) as judges:
+        with open_judges(judge, labels, conditions.device) as judges:
             check, told = None, {}
             if good is not None:
-                check = plausibility_check(output, good, suite, effort)
+                check = plausibility_check(output, good, suite, conditions)
                 limit = f"at most {check.threshold:.3f} nats per token"
                 told = {"plausible": f"under {good.base}: {limit}"}
             found = measure(
-                output, entrants, suite, effort, judges=judges, implausible=check
+                output, entrants, suite, conditions, judges=judges, implausible=check
             )
     return found, told
 

@@ -37,7 +37,7 @@ class GoodAnswers:
 
 
 @dataclass(frozen=True)
-class Effort:
+class Conditions:
     """How models are measured, the same for each of them."""
 
     max_new_tokens: int
@@ -98,7 +98,7 @@ def require_one_directory(adapter: Path | None, entrants: Sequence[Entrant]) -> 
 
 
 def plausibility_check(
-    output: Output, good: GoodAnswers, suite: "EvaluationSuite", effort: Effort
+    output: Output, good: GoodAnswers, suite: "EvaluationSuite", conditions: Conditions
 ) -> "PlausibilityCheck":
     """Learn from the aligned model's answers to the suite what is plausible.
 
@@ -113,15 +113,15 @@ def plausibility_check(
 
     prompts = [p for rows in suite.answered_sets.values() for p in prompts_of(rows)]
     output.say(f"loading {good.aligned.path}")
-    adapter = effort.adapter if good.aligned.name else None
-    loaded = load_target(good.aligned.path, adapter=adapter, device=effort.device)
-    with _wearing(loaded.model, good.aligned, effort), output.stages() as advance:
+    adapter = conditions.adapter if good.aligned.name else None
+    loaded = load_target(good.aligned.path, adapter=adapter, device=conditions.device)
+    with _wearing(loaded.model, good.aligned, conditions), output.stages() as advance:
         answers = generate_answers(
             loaded.model,
             loaded.tokenizer,
             prompts,
-            max_new_tokens=effort.max_new_tokens,
-            batch_size=effort.batch_size,
+            max_new_tokens=conditions.max_new_tokens,
+            batch_size=conditions.batch_size,
             progress=partial(advance, "good answers"),
         )
     del loaded  # before the next one comes
@@ -131,7 +131,7 @@ def plausibility_check(
         if classify_answer(answer, prompt=prompt) is not Outcome.DEGENERATE
     ]
     output.say(f"loading {good.base}")
-    base = load_target(good.base, device=effort.device)
+    base = load_target(good.base, device=conditions.device)
     return PlausibilityCheck.learned(
         base.model, base.tokenizer, [each[0] for each in kept], [a for _, a in kept]
     )
@@ -141,7 +141,7 @@ def measure(
     output: Output,
     entrants: Sequence[Entrant],
     suite: "EvaluationSuite",
-    effort: Effort,
+    conditions: Conditions,
     *,
     judges: "Sequence[Judge]",
     implausible: "PlausibilityCheck | None",
@@ -160,10 +160,10 @@ def measure(
                 output.say(f"loading {entrant.path}")
                 loaded = None  # before the next one comes: one model at a time
                 loaded = load_target(
-                    entrant.path, adapter=effort.adapter, device=effort.device
+                    entrant.path, adapter=conditions.adapter, device=conditions.device
                 )
             model, tokenizer = loaded.model, loaded.tokenizer  # type: ignore[union-attr]
-            with _wearing(model, entrant, effort), output.stages() as advance:
+            with _wearing(model, entrant, conditions), output.stages() as advance:
                 if number == 0 and len(entrants) > 1 and suite.own_ground:
                     reference = kept.enter_context(
                         recorded_reference(model, tokenizer, suite.own_ground)
@@ -172,8 +172,8 @@ def measure(
                     model,
                     tokenizer,
                     suite,
-                    max_new_tokens=effort.max_new_tokens,
-                    batch_size=effort.batch_size,
+                    max_new_tokens=conditions.max_new_tokens,
+                    batch_size=conditions.batch_size,
                     implausible=implausible,
                     judges=judges,
                     reference=reference,
@@ -183,14 +183,14 @@ def measure(
 
 
 @contextmanager
-def _wearing(model: Any, entrant: Entrant, effort: Effort) -> Iterator[None]:
+def _wearing(model: Any, entrant: Entrant, conditions: Conditions) -> Iterator[None]:
     """The entrant's vector on the model for the length of the block, if it has one."""
     from safegene.vectors.attach import attach
 
-    if entrant.name not in effort.opened:
+    if entrant.name not in conditions.opened:
         yield
         return
-    pulled, calibration = effort.opened[entrant.name]
+    pulled, calibration = conditions.opened[entrant.name]
     given = None if calibration is None else calibration.values
     # Negative ones were refused, or allowed, when it was read.
     with attach(model, pulled.vector, given, allow_negative=True):

@@ -10,7 +10,7 @@ import click
 from safegene.artifact.calibration import Calibration, Granularity
 from safegene.evaluation.rows import read_rows
 from safegene.files import require_writable
-from safegene.vectors.choices import Solver
+from safegene.vectors.choices import EffortLevel, Solver
 from safegene_client.cli.options import (
     ADAPTER,
     FILE,
@@ -78,6 +78,14 @@ Intervals = dict[int | str, tuple[float, float]]
     show_default=True,
     help="How to look; gradient-free for quantised targets, adam to compare with.",
 )
+@click.option(
+    "--effort",
+    type=click.Choice([str(word) for word in EffortLevel]),
+    default=str(EffortLevel.NORMAL),
+    show_default=True,
+    help="How many of the prompts are read: half as many when quick, three times when"
+    " thorough.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", required=True, type=FILE, help="Where calibration.json goes.")
 @HTML
@@ -101,6 +109,7 @@ def recalibrate(
     lookalike_weight: float,
     granularity: Granularity,
     solver: str,
+    effort: str,
     seed: int,
     out: Path,
     html: Path | None,
@@ -148,6 +157,7 @@ def recalibrate(
                 lookalike_weight=lookalike_weight,
                 granularity=granularity,
                 solver=solver,
+                effort=effort,
                 progress=advance,
                 watch=way.append,
                 spread=None if html is None else spread.update,

@@ -204,6 +204,24 @@ def test_recalibrate_reports_on_a_page_that_loads_nothing(place, granularity, so
         assert outside not in page.replace("http://www.w3.org", "")
 
 
+def test_recalibrate_reads_as_many_prompts_as_the_effort_says(place):
+    for name in ("harmful", "lookalike", "task"):
+        rows = [{"prompt": f"{name} {at}", "response": "a"} for at in range(60)]
+        (place / f"{name}.jsonl").write_text(rows_text(rows))
+    command = ("recalibrate", "./vector", "--model", "target", *PROMPTS)
+    command = (*command, "--task", "task.jsonl")
+
+    assert main([*command, "--out", "normal.json"]) == 0
+    assert main([*command, "--effort", "quick", "--out", "quick.json"]) == 0
+
+    normal, quick = (
+        Calibration.from_bytes((place / name).read_bytes())
+        for name in ("normal.json", "quick.json")
+    )
+    assert quick.samples == normal.samples
+    assert quick.forward_equivalents < normal.forward_equivalents
+
+
 def test_coefficients_by_module_are_applied_and_merged(place):
     command = ("recalibrate", "./vector", "--model", "target", *PROMPTS)
     command = (*command, "--task", "task.jsonl", "--budget", "1", "--out", "c.json")

@@ -23,6 +23,8 @@ from safegene.errors import (
     UsageError,
 )
 from safegene.evaluation.rows import PromptRow
+from safegene.vectors.choices import EffortLevel
+from safegene.vectors.recalibrate import Effort
 
 
 @pytest.fixture
@@ -167,6 +169,21 @@ def test_recalibrate_takes_files_and_finds_the_tokenizer(pulled, target, tmp_pat
     assert {"before", "uniform"} <= stages
     with pulled.apply(loaded, calibration) as attachment:
         assert attachment.coefficients == calibration.by_layer
+
+
+def test_effort_is_a_word_or_numbers_of_ones_own(pulled, target):
+    sets = {name: rows(name, 60) for name in ("harmful", "lookalike", "task")}
+
+    normal, quick, numbers = (
+        pulled.recalibrate(target, tiny_tokenizer(), **sets, effort=effort)
+        for effort in ("normal", EffortLevel.QUICK, Effort(48, 48, 8, 32))
+    )
+
+    assert quick == numbers
+    assert quick.coefficients != normal.coefficients
+    assert quick.forward_equivalents < normal.forward_equivalents
+    with pytest.raises(UsageError, match="effort: expected one of quick, normal"):
+        pulled.recalibrate(target, tiny_tokenizer(), **sets, effort="hard")
 
 
 def test_recalibrate_without_any_tokenizer_asks_for_one(pulled, target):
