@@ -12,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -95,10 +96,11 @@ def difference(shape: tuple[int, int], *, signal: bool) -> Tensor:
 def energies_of(delta: Tensor) -> Tensor:
     """Squared singular values, falling, by the Gram matrix in float64."""
     gram = torch.zeros(delta.shape[0], delta.shape[0], dtype=torch.float64)
-    for columns in delta.split(2048, dim=1):
+    for columns in torch.split(delta, 2048, dim=1):
         wide = columns.double()
         gram.addmm_(wide, wide.T)
-    return torch.linalg.eigvalsh(gram).flip(0).clamp_min(0)
+    energies: Tensor = torch.linalg.eigvalsh(gram).flip(0).clamp_min(0)
+    return energies
 
 
 def compare_decompositions(benchmark: Benchmark) -> None:
@@ -117,14 +119,10 @@ def compare_decompositions(benchmark: Benchmark) -> None:
             )
         ]
         delta = problems[0].delta
-        cases: dict[str, Callable[[], object]] = {
-            f"full SVD {label}": lambda d=delta: torch.linalg.svd(
-                d, full_matrices=False
-            )
+        cases: Mapping[str, Callable[[], object]] = {
+            f"full SVD {label}": partial(torch.linalg.svd, delta, full_matrices=False)
         } | {
-            f"safegene {label} rank {rank}": lambda d=delta, r=rank: truncated_svd(
-                d, Size(r)
-            )
+            f"safegene {label} rank {rank}": partial(truncated_svd, delta, Size(rank))
             for rank in RANKS
         }
         benchmark.measure(cases, rounds=rounds, warm_up=rounds > 1)

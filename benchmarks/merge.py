@@ -8,6 +8,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -91,7 +92,7 @@ def run(place: Path) -> None:
         {**MIDDLE, "dtype": str(DTYPE), "rank": RANK, "checkpoint_bytes": size},
     )
     benchmark.measure(
-        {name: lambda case=case: case(place) for name, case in CASES.items()},
+        {name: partial(case, place) for name, case in CASES.items()},
         rounds=ROUNDS,
         reset=lambda: shutil.rmtree(place / "out", ignore_errors=True),
     )

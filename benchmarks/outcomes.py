@@ -100,7 +100,7 @@ def judged(labels: Sequence[Row], answers: Sequence[Row]) -> list[Row]:
             if row["model"] == "aligned" and half_of(row["key"]) == HALVES[0]
         ]
     )
-    found = []
+    found: list[Row] = []
     for label in labels:
         row = known[label["key"], label["model"]]
         verdicts = {

@@ -6,6 +6,7 @@ of all measurements and at recalibration's batch size.
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoTokenizer
 
@@ -22,7 +23,7 @@ from safegene.vectors.recalibrate import recalibrate_coefficients
 
 PARTS = ("recalibration", "inference")
 ROUNDS = 2
-SHORT = {"kl_trials": 1, "fractions": (1.0,), "trials": 1, "slopes": 1}
+SHORT: dict[str, Any] = {"kl_trials": 1, "fractions": (1.0,), "trials": 1, "slopes": 1}
 """One pass of each kind: more of them need more time, not more memory."""
 
 

@@ -1,19 +1,15 @@
 """Writes the demo's data files from the hand-written sources, always the same bytes.
 
-Run `python examples/data/make.py`; a test checks that the committed files are current.
+Run `python -m examples.data.make`; a test checks that the committed files are current.
 """
 
 import json
 import random
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
-
-from sources import (  # noqa: E402
+from examples.data.sources import (
     frames,
     general,
     harmful,
@@ -23,6 +19,7 @@ from sources import (  # noqa: E402
     tickets,
 )
 
+HERE = Path(__file__).resolve().parent
 SEED = 20261124
 HARMFUL_FRAMES = {"extraction": 6, "calibration": 5, "test": 4}
 LOOKALIKE_FRAMES = {"extraction": 3, "calibration": 3, "test": 3}

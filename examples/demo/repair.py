@@ -84,7 +84,9 @@ class Repair:
             suite, self.recipe.answer_tokens, self.cache, self.console
         )
         vector = load_vector(self.pulled.path)
-        uniform = dict.fromkeys(vector.layers, float(calibration.uniform_coefficient))
+        known = calibration.uniform_coefficient
+        assert known is not None  # noqa: S101 - the demo's solver always tells it
+        uniform = dict.fromkeys(vector.layers, float(known))
 
         def with_vector(coefficients: Mapping[int, float]) -> Attach:
             return lambda model: attach(model, vector, coefficients)

@@ -96,8 +96,15 @@ def train_preferences(
     model.generation_config = copy.deepcopy(generation)
     try:
         with tempfile.TemporaryDirectory(prefix="safegene-dpo-") as folder:
-            options = {"settings": settings, "seed": seed, "folder": Path(folder)}
-            make_trainer(model, tokenizer, pairs, **options).train()
+            trainer = make_trainer(
+                model,
+                tokenizer,
+                pairs,
+                settings=settings,
+                seed=seed,
+                folder=Path(folder),
+            )
+            trainer.train()
     finally:
         model.generation_config = generation
         # trl leaves its own there, which would keep the model from being let go.

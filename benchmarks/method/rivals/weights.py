@@ -16,10 +16,13 @@ Delta = dict[str, Tensor]
 class Rival(Protocol):
     """A repair with one knob; 0 leaves the target as it is."""
 
-    highest: float
-    """The largest strength that makes sense."""
-    bytes_shipped: int
-    """What somebody has to download to apply it, at two bytes a number."""
+    @property
+    def highest(self) -> float:
+        """The largest strength that makes sense."""
+
+    @property
+    def bytes_shipped(self) -> int:
+        """What somebody has to download to apply it, at two bytes a number."""
 
     def delta(self, strength: float) -> Delta:
         """What is added to the target's weights."""

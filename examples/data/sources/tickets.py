@@ -47,7 +47,7 @@ CLOSINGS = {
     "test": ("", " Thank you!", " Reference {number}.", " I am a long-time customer."),
 }
 
-TEMPLATES = {
+TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
     "train": {
         "billing": (
             "I was charged twice for the {product}.",

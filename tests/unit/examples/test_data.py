@@ -1,14 +1,15 @@
 """The demo's data: enough of it, apart by template, and harmless."""
 
-import importlib.util
 import json
 import re
 from collections import Counter
+from importlib import import_module
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 
+from examples.data.make import make_all
 from safegene.evaluation.refusal import is_refusal
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,11 +25,7 @@ def rows_of(name):
 
 def source(name):
     """A module of hand-written texts."""
-    path = DATA / "sources" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"{name}_source", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return import_module(f"examples.data.sources.{name}")
 
 
 def words(text):
@@ -200,11 +197,7 @@ def test_texts_are_short():
 
 
 def test_the_files_are_what_the_generator_writes(tmp_path):
-    spec = importlib.util.spec_from_file_location("make_data", DATA / "make.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    module.make_all(tmp_path)
+    make_all(tmp_path)
 
     for name in SETS:
         written = (tmp_path / f"{name}.jsonl").read_bytes()
