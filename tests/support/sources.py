@@ -27,8 +27,8 @@ def package_sources() -> Iterator[Source]:
 
 
 def other_sources() -> Iterator[Source]:
-    """Tests, examples and benchmarks."""
-    for name in ("tests", "examples", "benchmarks"):
+    """Tests, examples, benchmarks and scripts."""
+    for name in ("tests", "examples", "benchmarks", "scripts"):
         yield from _sources(ROOT / name, PurePosixPath(name))
 
 
