@@ -149,6 +149,15 @@ def known_vector(model: Any, tokenizer: Any, *, size: float = 0.6) -> SafetyVect
     return make_vector(model, factors)
 
 
+def known_world(
+    *, size: float = 2.0, dtype: torch.dtype = torch.float32
+) -> tuple[Any, Any, SafetyVector]:
+    """The tiny target, its tokenizer and the vector known to help and to hurt it."""
+    tokenizer = tiny_tokenizer()
+    model = tiny_target(tokenizer, dtype=dtype)
+    return model, tokenizer, known_vector(model, tokenizer, size=size)
+
+
 def make_vector(model: Any, factors: dict[str, LowRankFactors]) -> SafetyVector:
     """A vector for a model from factors alone."""
     reference = BaseModelRef(id="tiny", revision="0" * 40)

@@ -108,6 +108,7 @@ def test_refactored_change_is_the_same_in_canonical_form():
     found = refactored(mixed)
 
     assert found.rank == 5
+    assert found.a_RI.dtype == found.b_OR.dtype == torch.float32
     assert _relative_error(delta, found) < EXACT
     assert (
         torch.count_nonzero(found.a_RI[3:])
@@ -128,6 +129,12 @@ def test_refactored_form_does_not_depend_on_the_factors_it_came_from():
 
     assert torch.allclose(one.a_RI, other.a_RI, atol=1e-4)
     assert torch.allclose(one.b_OR, other.b_OR, atol=1e-4)
+
+
+def test_no_change_is_zeros_when_refactored():
+    found = refactored(LowRankFactors(_matrix(3, 12), torch.zeros(20, 3)))
+
+    assert torch.count_nonzero(found.a_RI) == torch.count_nonzero(found.b_OR) == 0
 
 
 def test_rank_above_the_matrix_keeps_its_rank_when_refactored():

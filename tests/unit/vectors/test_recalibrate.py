@@ -12,8 +12,7 @@ from support.recalibration import (
     NOISE,
     calibration_data,
     known_vector,
-    tiny_target,
-    tiny_tokenizer,
+    known_world,
 )
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -29,12 +28,6 @@ from safegene.vectors.recalibrate.search import SearchSettings
 from safegene.vectors.recalibrate.target import Target
 
 DATA = calibration_data()
-
-
-def _world(*, size: float = 2.0, dtype: torch.dtype = torch.float32):
-    tokenizer = tiny_tokenizer()
-    model = tiny_target(tokenizer, dtype=dtype)
-    return model, tokenizer, known_vector(model, tokenizer, size=size)
 
 
 @contextmanager
@@ -58,7 +51,7 @@ def _measured(world):
 
 @pytest.mark.parametrize("size", [0.6, 2.0])
 def test_helping_layer_is_raised_and_hurting_layer_dropped(size):
-    world = _world(size=size)
+    world = known_world(size=size)
 
     found = recalibrate_coefficients(*world, DATA, budget=0.05)
 
@@ -71,7 +64,7 @@ def test_helping_layer_is_raised_and_hurting_layer_dropped(size):
 def test_coefficients_come_near_the_best_of_a_grid():
     """Two layers that matter, every pair in steps of 0.1, real KL and objective."""
     budget = 0.004
-    model, tokenizer, vector = _world()
+    model, tokenizer, vector = known_world()
     paths = [path for path in vector.factors if vector.layer_of(path) != NOISE]
     vector = replace(vector, factors={path: vector.factors[path] for path in paths})
     steps = [round(0.1 * at, 1) for at in range(8)]
@@ -95,7 +88,7 @@ def test_coefficients_come_near_the_best_of_a_grid():
 @pytest.mark.parametrize("budget", [0.002, 0.01, 0.05])
 @pytest.mark.parametrize("size", [1.0, 3.0])
 def test_calibration_holds_its_budget_and_is_never_worse_than_uniform(budget, size):
-    world = _world(size=size)
+    world = known_world(size=size)
 
     found = recalibrate_coefficients(*world, DATA, budget=budget)
 
@@ -105,7 +98,7 @@ def test_calibration_holds_its_budget_and_is_never_worse_than_uniform(budget, si
 
 
 def test_written_figures_are_those_that_the_written_coefficients_give():
-    world = _world()
+    world = known_world()
 
     found = recalibrate_coefficients(*world, DATA, budget=0.02)
 
@@ -120,7 +113,7 @@ def test_written_figures_are_those_that_the_written_coefficients_give():
 
 
 def test_negative_coefficients_are_refused_unless_asked_for():
-    world = _world(size=0.6)
+    world = known_world(size=0.6)
 
     boxed = recalibrate_coefficients(*world, DATA, budget=0.05)
     free = recalibrate_coefficients(*world, DATA, budget=0.05, allow_negative=True)
@@ -131,7 +124,7 @@ def test_negative_coefficients_are_refused_unless_asked_for():
 
 
 def test_same_seed_gives_the_same_bytes_whatever_the_global_state():
-    world = _world()
+    world = known_world()
 
     first = recalibrate_coefficients(*world, DATA, budget=0.02, seed=5)
     torch.manual_seed(123)
@@ -142,7 +135,7 @@ def test_same_seed_gives_the_same_bytes_whatever_the_global_state():
 
 
 def test_calibration_names_vector_target_and_data():
-    model, tokenizer, vector = _world()
+    model, tokenizer, vector = known_world()
     digest = f"sha256:{'ab' * 32}"
     vector = replace(vector, identity="demo/tiny@1.0.0", digest=digest)
 
@@ -163,7 +156,7 @@ def test_calibration_names_vector_target_and_data():
 
 
 def test_unpublished_vectors_are_told_apart_by_their_factors():
-    model, tokenizer, vector = _world()
+    model, tokenizer, vector = known_world()
     stronger = known_vector(model, tokenizer, size=3.0)
 
     first = recalibrate_coefficients(model, tokenizer, vector, DATA)
@@ -196,7 +189,7 @@ def _same(before, after) -> bool:
 
 
 def test_model_is_left_exactly_as_it_was():
-    model, tokenizer, vector = _world()
+    model, tokenizer, vector = known_world()
     _unsettle(model)
     before = _state(model)
 
@@ -207,7 +200,7 @@ def test_model_is_left_exactly_as_it_was():
 
 @pytest.mark.parametrize("stage", ["reference", "before", "uniform", "steps"])
 def test_model_is_left_exactly_as_it_was_when_stopped(stage):
-    model, tokenizer, vector = _world()
+    model, tokenizer, vector = known_world()
     _unsettle(model)
     before = _state(model)
 
@@ -224,7 +217,9 @@ def test_model_is_left_exactly_as_it_was_when_stopped(stage):
 def test_progress_goes_through_every_stage_to_its_end():
     calls: list[tuple[str, int, int]] = []
 
-    recalibrate_coefficients(*_world(), DATA, progress=lambda *call: calls.append(call))
+    recalibrate_coefficients(
+        *known_world(), DATA, progress=lambda *call: calls.append(call)
+    )
 
     stages = list(dict.fromkeys(stage for stage, _, _ in calls))
     assert stages == ["reference", "before", "uniform", "steps"]
@@ -235,7 +230,7 @@ def test_progress_goes_through_every_stage_to_its_end():
 
 
 def test_bfloat16_target_is_calibrated_too():
-    world = _world(dtype=torch.bfloat16)
+    world = known_world(dtype=torch.bfloat16)
 
     found = recalibrate_coefficients(*world, DATA, budget=0.05)
 
@@ -245,7 +240,7 @@ def test_bfloat16_target_is_calibrated_too():
 
 
 def test_task_adapter_stays_on_and_unmerged():
-    model, tokenizer, vector = _world()
+    model, tokenizer, vector = known_world()
     config = LoraConfig(r=2, target_modules=["down_proj", "q_proj"])
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -257,7 +252,7 @@ def test_task_adapter_stays_on_and_unmerged():
 
     found = recalibrate_coefficients(adapted, tokenizer, vector, DATA, budget=0.05)
 
-    plain = recalibrate_coefficients(*_world(), DATA, budget=0.05)
+    plain = recalibrate_coefficients(*known_world(), DATA, budget=0.05)
     assert float(found.objective_after) < float(found.objective_before)
     assert found.objective_before != plain.objective_before
     assert _same(before, _state(adapted))
@@ -268,18 +263,18 @@ def test_fewer_than_sixteen_harmful_prompts_are_an_error(count):
     few = replace(DATA, harmful=DATA.harmful[:count])
 
     with pytest.raises(InvalidDataError, match=rf"at least 16 .* got {count}"):
-        recalibrate_coefficients(*_world(), few)
+        recalibrate_coefficients(*known_world(), few)
 
 
 def test_repeated_harmful_prompts_count_once():
     repeated = replace(DATA, harmful=DATA.harmful[:8] * 4)
 
     with pytest.raises(InvalidDataError, match="got 8"):
-        recalibrate_coefficients(*_world(), repeated)
+        recalibrate_coefficients(*known_world(), repeated)
 
 
 def test_missing_lookalike_or_task_prompts_are_an_error():
-    world = _world()
+    world = known_world()
 
     with pytest.raises(InvalidDataError, match="look-alike"):
         recalibrate_coefficients(*world, replace(DATA, lookalike=()))
@@ -290,11 +285,11 @@ def test_missing_lookalike_or_task_prompts_are_an_error():
 @pytest.mark.parametrize("budget", [0, -0.1, float("inf"), float("nan")])
 def test_budget_must_be_a_positive_number(budget):
     with pytest.raises(UsageError, match="budget"):
-        recalibrate_coefficients(*_world(), DATA, budget=budget)
+        recalibrate_coefficients(*known_world(), DATA, budget=budget)
 
 
 def test_model_of_another_structure_is_refused_untouched():
-    _, tokenizer, vector = _world()
+    _, tokenizer, vector = known_world()
     config = LlamaConfig(
         hidden_size=32,
         intermediate_size=48,
@@ -315,7 +310,7 @@ def test_model_of_another_structure_is_refused_untouched():
 def test_few_prompts_are_warned_about_with_how_many_are_missing():
     few = replace(DATA, lookalike=DATA.lookalike[:4])
 
-    found = recalibrate_coefficients(*_world(), few)
+    found = recalibrate_coefficients(*known_world(), few)
 
     texts = " | ".join(found.warnings)
     assert "24 harmful prompts; 76 more" in texts
@@ -327,7 +322,9 @@ def test_enough_prompts_and_a_clear_gain_are_not_warned_about():
     # A random tiny model needs more steps than the default for a clear gain.
     far = SearchSettings(trials=8, slopes=4, radius=0.5, kl_price=0.01)
 
-    found = recalibrate_coefficients(*_world(size=0.6), plenty, budget=0.05, search=far)
+    found = recalibrate_coefficients(
+        *known_world(size=0.6), plenty, budget=0.05, search=far
+    )
 
     assert float(found.gain.low) > 0
     assert found.warnings == ()
@@ -338,7 +335,7 @@ def test_uncertain_gain_is_warned_about_with_how_many_prompts_would_settle_it():
     lone_uniform = SearchSettings(trials=0)
 
     found = recalibrate_coefficients(
-        *_world(size=2.0), DATA, budget=0.06, search=lone_uniform
+        *known_world(size=2.0), DATA, budget=0.06, search=lone_uniform
     )
 
     assert float(found.gain.low) <= 0
@@ -349,7 +346,7 @@ def test_uncertain_gain_is_warned_about_with_how_many_prompts_would_settle_it():
 
 
 def test_vector_that_helps_nothing_gets_zeros_and_says_so():
-    model, tokenizer, vector = _world()
+    model, tokenizer, vector = known_world()
     path = f"model.layers.{HURTING}.mlp.down_proj"
     hurting = replace(vector, factors={path: vector.factors[path]})
 
@@ -361,7 +358,7 @@ def test_vector_that_helps_nothing_gets_zeros_and_says_so():
 
 
 def test_missing_responses_are_the_targets_own_answers():
-    world = _world()
+    world = known_world()
     silent = CalibrationData(
         harmful=DATA.harmful,
         lookalike=DATA.lookalike,
@@ -375,7 +372,7 @@ def test_missing_responses_are_the_targets_own_answers():
 
 
 def test_generated_answers_are_counted_as_work():
-    model, tokenizer, _ = _world()
+    model, tokenizer, _ = known_world()
 
     samples = draw_samples(model, tokenizer, DATA, Effort(), seed=0)
 
@@ -384,7 +381,7 @@ def test_generated_answers_are_counted_as_work():
 
 
 def test_subsampling_keeps_to_the_effort():
-    model, tokenizer, _ = _world()
+    model, tokenizer, _ = known_world()
     effort = Effort(harmful=10, lookalike=6, ordinary=4, behavior=6, response_tokens=2)
 
     samples = draw_samples(model, tokenizer, DATA, effort, seed=0)

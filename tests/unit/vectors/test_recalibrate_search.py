@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
+from support.formulas import BUDGET, numbers, quiet
 
 from safegene.vectors.recalibrate.search import (
     Point,
@@ -15,7 +16,6 @@ from safegene.vectors.recalibrate.search import (
 )
 from safegene.vectors.recalibrate.solver import Box, half_form
 
-BUDGET = 0.02
 SETTINGS = SearchSettings(trials=8, slopes=4, radius=0.5, kl_price=0.01)
 """More and larger steps than the default, to reach what is ideal on paper."""
 
@@ -59,8 +59,8 @@ class FormulaTarget:
 
 def _target(ideal: list[float], costs: list[float], **options) -> FormulaTarget:
     return FormulaTarget(
-        torch.tensor(ideal, dtype=torch.float64),
-        torch.diag(torch.tensor(costs, dtype=torch.float64)),
+        numbers(ideal),
+        torch.diag(numbers(costs)),
         **options,
     )
 
@@ -69,17 +69,13 @@ def _run(target: FormulaTarget, *, low: float = 0.0, budget: float = BUDGET):
     zero = torch.zeros(len(target.ideal), dtype=torch.float64)
     start = Point(zero, 0.0, target.score(zero), 0.0)
     uniform = best_uniform(
-        target, start, budget=budget, highest=2.0, settings=SETTINGS, report=_quiet
+        target, start, budget=budget, highest=2.0, settings=SETTINGS, report=quiet
     )
     box = Box(torch.full_like(zero, low), torch.full_like(zero, 2.0))
     after = improve(
-        target, uniform, budget=budget, box=box, settings=SETTINGS, report=_quiet
+        target, uniform, budget=budget, box=box, settings=SETTINGS, report=quiet
     )
     return start, uniform, after
-
-
-def _quiet(done: int, total: int) -> None:
-    assert 0 <= done <= total
 
 
 def test_largest_uniform_coefficient_fills_the_budget():

@@ -9,10 +9,8 @@ from support.recalibration import (
     HURTING,
     NOISE,
     calibration_data,
-    known_vector,
+    known_world,
     quantised,
-    tiny_target,
-    tiny_tokenizer,
 )
 
 from safegene.errors import InvalidDataError, UsageError
@@ -34,14 +32,8 @@ from safegene.vectors.selection import select_for_target
 DATA = calibration_data()
 
 
-def _world():
-    tokenizer = tiny_tokenizer()
-    model = tiny_target(tokenizer)
-    return model, tokenizer, known_vector(model, tokenizer, size=1.0)
-
-
 def test_score_ranks_help_above_noise_above_harm():
-    scores = score_statistic(*_world(), DATA)
+    scores = score_statistic(*known_world(size=1.0), DATA)
 
     assert set(scores) == {HELPING, HURTING, NOISE}
     assert scores[HELPING] > max(0, scores[NOISE])
@@ -50,7 +42,7 @@ def test_score_ranks_help_above_noise_above_harm():
 
 def test_score_foretells_what_a_small_step_gains():
     """A step of one layer alone within a KL of ε gains sqrt(2 ε g² / F)."""
-    model, tokenizer, vector = _world()
+    model, tokenizer, vector = known_world(size=1.0)
     score = score_statistic(model, tokenizer, vector, DATA, effort=Effort(behavior=24))
     budget, step = 1e-4, 0.02
 
@@ -73,7 +65,7 @@ def test_score_foretells_what_a_small_step_gains():
 
 
 def test_score_needs_what_recalibration_needs():
-    model, tokenizer, vector = _world()
+    model, tokenizer, vector = known_world(size=1.0)
     few = CalibrationData(DATA.harmful[:15], DATA.lookalike, DATA.task)
 
     with pytest.raises(InvalidDataError, match="16"):
@@ -83,7 +75,7 @@ def test_score_needs_what_recalibration_needs():
 
 
 def test_random_scores_rank_by_the_seed_alone():
-    _, _, vector = _world()
+    _, _, vector = known_world(size=1.0)
 
     rankings = {tuple(random_scores(vector, seed=seed).items()) for seed in range(20)}
 
@@ -141,7 +133,7 @@ class StepClock:
 
 
 def test_slowdown_compares_decoding_with_and_without_the_layers():
-    model, _, vector = _world()
+    model, _, vector = known_world(size=1.0)
     clock = StepClock(model, per_hook=0.25)
 
     found = decode_slowdown(model, vector, [HELPING, NOISE], clock=clock)
@@ -153,7 +145,7 @@ def test_slowdown_compares_decoding_with_and_without_the_layers():
 
 
 def test_selection_keeps_the_layers_that_help_and_says_how():
-    world = _world()
+    world = known_world(size=1.0)
 
     found = select_for_target(*world, by="score", data=DATA, keep=1)
 
@@ -170,7 +162,7 @@ def test_latency_decides_how_many_stay():
         return 1 + 0.04 * len(layers)
 
     found = select_for_target(
-        *_world(), by="score", data=DATA, latency=1.1, measure=measure
+        *known_world(size=1.0), by="score", data=DATA, latency=1.1, measure=measure
     )
 
     assert found.vector.layers == (HELPING, NOISE)
@@ -178,7 +170,7 @@ def test_latency_decides_how_many_stay():
 
 
 def test_all_layers_stay_by_default():
-    model, tokenizer, vector = _world()
+    model, tokenizer, vector = known_world(size=1.0)
 
     found = select_for_target(model, tokenizer, vector)
 
@@ -188,7 +180,9 @@ def test_all_layers_stay_by_default():
 
 def test_random_layers_are_a_control():
     kept = {
-        select_for_target(*_world(), by=Ranking.RANDOM, keep=1, seed=seed).vector.layers
+        select_for_target(
+            *known_world(size=1.0), by=Ranking.RANDOM, keep=1, seed=seed
+        ).vector.layers
         for seed in range(8)
     }
 
@@ -207,4 +201,4 @@ def test_random_layers_are_a_control():
 )
 def test_senseless_selections_are_refused(options, told):
     with pytest.raises(UsageError, match=told):
-        select_for_target(*_world(), **options)
+        select_for_target(*known_world(size=1.0), **options)
