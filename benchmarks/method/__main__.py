@@ -11,16 +11,15 @@ import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.harness import OUT, ROOT, Benchmark
-from benchmarks.method.cells import CellStore
-from benchmarks.method.data import data_directory, load_data
+from benchmarks.harness import Benchmark
+from benchmarks.method.cells import COMMITTED, PAGES, PLACE
 from benchmarks.method.plan import jobs
 from benchmarks.method.recipe import FULL, QUICK, Recipe
 
-PLACE = OUT / "method"
-PAGES = ROOT / "docs" / "benchmarks" / "method"
-COMMITTED = PAGES / "cells"
+if TYPE_CHECKING:
+    from benchmarks.method.runner import Runner
 
 
 def recipe_for(environment: Mapping[str, str], *, quick: bool) -> Recipe:
@@ -38,6 +37,11 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--until", type=float, metavar="MINUTES", help="begin no more")
     found.add_argument("--list", action="store_true", help="cells and whether measured")
     found.add_argument("--tell", action="store_true", help="measure nothing, only tell")
+    found.add_argument(
+        "--memory-ratio",
+        action="store_true",
+        help="measure the peak memory beside inference and no cell",
+    )
     found.add_argument(
         "--publish", action="store_true", help=f"copy the cells to {COMMITTED.name}/"
     )
@@ -64,44 +68,62 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(recipe: Recipe, options: argparse.Namespace) -> None:
     """All of it, but the parts that run in processes of their own."""
-    from benchmarks.method.runner import Runner, Talk, chosen, found_cells
-    from benchmarks.method.telling import finish, memory_ratio
-    from benchmarks.method.workshop import Base, Workshop
-    from examples.demo.cache import StepCache
+    from benchmarks.method.runner import Talk, open_runner
 
-    talk = Talk()
-    workshop = Workshop(
-        recipe,
-        load_data(data_directory(), recipe.tasks),
-        StepCache(PLACE / "models"),
-        Base.packaged(),
-        talk.progress,
-    )
-    runner = Runner(workshop, CellStore(PLACE / "cells", COMMITTED), talk)
-    every = [job for job in jobs(recipe) if job.row != "dpo" or find_spec("trl")]
-    if len(every) < len(jobs(recipe)):
+    carry_out(open_runner(recipe, Talk()), options, PLACE, PAGES)
+
+
+def carry_out(
+    runner: "Runner", options: argparse.Namespace, place: Path, pages: Path
+) -> None:
+    """Do what the options ask for and tell what came out.
+
+    Args:
+        runner: knows the recipe, and where cells are kept.
+        options: of the command line.
+        place: for the memory ratio, the tables and the plots; `method.json` goes
+            beside it.
+        pages: what is published there is read, and written with `--publish`.
+    """
+    from benchmarks.method import memory
+    from benchmarks.method.runner import chosen, found_cells
+    from benchmarks.method.telling import finish
+
+    workshop, talk = runner.workshop, runner.talk
+    plan = jobs(workshop.recipe)
+    every = [job for job in plan if job.row != "dpo" or find_spec("trl")]
+    if len(every) < len(plan):
         talk.tell("the DPO row is left out: it needs pip install -e '.[torch,bench]'")
     wanted = chosen(every, options.only)
     if options.list:
         for job in wanted:
             print("measured" if runner.cell(job) else "missing ", job.name)
         return
+    with_memory = options.memory_ratio
+    if not options.tell and not options.memory_ratio:
+        minutes = float("inf") if options.until is None else options.until
+        missing = runner.run(wanted, minutes=minutes)
+        with_memory = not missing and options.only is None
+    if with_memory:
+        quick = ("--quick",) if workshop.recipe is QUICK else ()
+        memory.measure_once(
+            workshop,
+            place,
+            pages,
+            measure=lambda made: memory.measured_ratio(made, *quick),
+        )
+    if options.publish:
+        keys = [key for job in every if (key := runner.key(job)) is not None]
+        count = runner.store.publish(keys, pages / COMMITTED.name)
+        memory.publish_ratio(workshop, place, pages)
+        talk.tell(f"{count} cells are in {pages / COMMITTED.name}")
     benchmark = Benchmark(
         "method", "Does the vector repair better and cheaper than its rivals?", {}
     )
-    if not options.tell:
-        minutes = float("inf") if options.until is None else options.until
-        missing = runner.run(wanted, minutes=minutes)
-        if not missing and options.only is None:
-            quick = ("--quick",) if recipe is QUICK else ()
-            benchmark.ratios["peak_memory_vs_inference"] = memory_ratio(
-                runner, PLACE, *quick
-            )
-    if options.publish:
-        keys = [key for job in every if (key := runner.key(job)) is not None]
-        count = runner.store.publish(keys, COMMITTED)
-        talk.tell(f"{count} cells are in {COMMITTED}")
-    finish(benchmark, runner, found_cells(runner, every), PLACE)
+    ratio = memory.kept_ratio(workshop, place, pages)
+    if ratio is not None:
+        benchmark.ratios["peak_memory_vs_inference"] = ratio
+    finish(benchmark, runner, found_cells(runner, every), place)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import OUT, ROOT
+
 FORMAT = 1
+PLACE = OUT / "method"
+"""Where the benchmark keeps what it makes and measures."""
+PAGES = ROOT / "docs" / "benchmarks" / "method"
+"""What of it is published."""
+COMMITTED = PAGES / "cells"
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
 """Peak memory of recalibration beside plain inference, each in its own process.
 
 Both run the aligned model, which every target of a kind is as large as, in the dtype
-of all measurements and at recalibration's batch size.
+of all measurements and at recalibration's batch size. It is measured once and kept.
 """
 
+import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,8 @@ from transformers import AutoTokenizer
 
 from benchmarks.harness import Spread, peak_memory, print_own_peak
 from benchmarks.method.data import data_directory, load_data
+from benchmarks.method.fingerprints import code_digest
+from benchmarks.method.keys import RECALIBRATION_CODE
 from benchmarks.method.recipe import Recipe
 from benchmarks.method.repairs import calibration_rows
 from benchmarks.method.workshop import Workshop
@@ -27,12 +32,67 @@ SHORT: dict[str, Any] = {"kl_trials": 1, "fractions": (1.0,), "trials": 1, "slop
 """One pass of each kind: more of them need more time, not more memory."""
 
 
-def measure(workshop: Workshop, *options: str) -> Spread:
+def kept_ratio(workshop: Workshop, *places: Path) -> Spread | None:
+    """What was measured before, for the vector and the code there are now."""
+    path = _find(workshop, *places)
+    return None if path is None else Spread.of(json.loads(path.read_text("utf-8")))
+
+
+def measure_once(
+    workshop: Workshop,
+    written: Path,
+    *read_only: Path,
+    measure: Callable[[Workshop], Spread],
+) -> Spread:
+    """Measure the ratio unless it is kept in one of the places.
+
+    Args:
+        workshop: whose aligned model and vector are used, and made if need be.
+        written: where it is kept.
+        read_only: where it may be, too.
+        measure: how it is measured.
+    """
+    known = kept_ratio(workshop, written, *read_only)
+    if known is not None:
+        return known
+    found = measure(workshop)
+    written.mkdir(parents=True, exist_ok=True)
+    part = written / f"{_name(workshop)}.part"
+    part.write_text(json.dumps(found.values) + "\n", encoding="utf-8")
+    part.rename(written / _name(workshop))
+    return found
+
+
+def publish_ratio(workshop: Workshop, written: Path, pages: Path) -> None:
+    """Make `pages` hold the ratio there is now and no older one."""
+    path = _find(workshop, written, pages)
+    for old in pages.glob("memory-*.json"):
+        if old != path:
+            old.unlink()
+    if path is not None and path.parent != pages:
+        pages.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, pages / path.name)
+
+
+def _find(workshop: Workshop, *places: Path) -> Path | None:
+    paths = (place / _name(workshop) for place in places)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _name(workshop: Workshop) -> str:
+    vector = workshop.vector(workshop.recipe.pair).key
+    return f"memory-{vector}-{code_digest(*RECALIBRATION_CODE)[-12:]}.json"
+
+
+def measured_ratio(
+    workshop: Workshop, *options: str, peak: Callable[..., int] = peak_memory
+) -> Spread:
     """Recalibration's peak over inference's, round by round.
 
     Args:
         workshop: whose aligned model and vector are used.
         options: of the command line, for the same recipe.
+        peak: runs a part of the benchmark in a process of its own; gives bytes.
     """
     model = workshop.aligned.directory()
     vector = workshop.vector(workshop.recipe.pair).directory() / "vector"
@@ -40,7 +100,7 @@ def measure(workshop: Workshop, *options: str) -> Spread:
     ratios = []
     for _ in range(ROUNDS):
         ours, plain = (
-            peak_memory("benchmarks.method", "--memory", part, *place) for part in PARTS
+            peak("benchmarks.method", "--memory", part, *place) for part in PARTS
         )
         ratios.append(ours / plain)
     return Spread.of(ratios)

@@ -15,10 +15,12 @@ from functools import cached_property
 from statistics import mean
 
 from benchmarks.harness import commit, machine
-from benchmarks.method.cells import Cell, CellStore
+from benchmarks.method.cells import COMMITTED, PLACE, Cell, CellStore
+from benchmarks.method.data import data_directory, load_data
 from benchmarks.method.keys import cell_key
 from benchmarks.method.plan import CEILINGS, MODELS, OURS, RIVALS, Job
 from benchmarks.method.plausibility import Implausible, open_check
+from benchmarks.method.recipe import Recipe
 from benchmarks.method.repairs import (
     Bench,
     Repaired,
@@ -29,7 +31,8 @@ from benchmarks.method.repairs import (
     ours,
 )
 from benchmarks.method.suite import Suite, look, suite_for
-from benchmarks.method.workshop import Workshop
+from benchmarks.method.workshop import Base, Workshop
+from examples.demo.cache import StepCache
 
 FIRST_GUESS_SECONDS = 60.0
 """What a cell is thought to take before one of its row was measured."""
@@ -210,6 +213,23 @@ class Runner:
         known = {row: mean(found) for row, found in self._seconds.items() if found}
         usual = mean(known.values()) if known else FIRST_GUESS_SECONDS
         return sum(known.get(job.row, usual) for job in missing)
+
+
+def open_runner(recipe: Recipe, talk: Talk) -> Runner:
+    """The runner of a recipe, on the packaged model and the data's prompts.
+
+    Raises:
+        MissingDataError: the prompts are not there.
+        DemoSetupError: the model is not installed.
+    """
+    workshop = Workshop(
+        recipe,
+        load_data(data_directory(), recipe.tasks),
+        StepCache(PLACE / "models"),
+        Base.packaged(),
+        talk.progress,
+    )
+    return Runner(workshop, CellStore(PLACE / "cells", COMMITTED), talk)
 
 
 def chosen(jobs: Sequence[Job], pattern: str | None) -> list[Job]:

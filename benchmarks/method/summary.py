@@ -47,7 +47,7 @@ class Measured:
             for target in self.recipe.targets
             if all(target in cells for cells in named.values())
         ]
-        if not common:
+        if not named or not common:
             return None
         picked = {
             row: {target: cells[target] for target in common}

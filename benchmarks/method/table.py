@@ -68,7 +68,7 @@ def markdown(measured: Measured) -> str:
         ]
         if lines:
             parts.append("\n".join([f"### {title}", "", *_head(), *lines]))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts) + "\n" if parts else ""
 
 
 def frontier_markdown(measured: Measured) -> str:
@@ -84,7 +84,7 @@ def frontier_markdown(measured: Measured) -> str:
 def target_markdown(measured: Measured) -> str:
     """J and accuracy of each target, apart."""
     head = "| target | J aligned | J target | J ours | J uniform | accuracy | ours |"
-    lines = [head, "|" + "---|" * 7]
+    lines = []
     for target in measured.recipe.targets:
         named = {
             row: {target: measured.row(row)[target]}
@@ -103,7 +103,9 @@ def target_markdown(measured: Measured) -> str:
             for row in ("target", "ours")
         ]
         lines.append(f"| {' '.join(target)} | {' | '.join([*js, *right])} |")
-    return "\n".join(lines) + "\n"
+    if not lines:
+        return ""
+    return "\n".join([head, "|" + "---|" * 7, *lines]) + "\n"
 
 
 def _levels(measured: Measured) -> Iterator[tuple[str, float]]:

@@ -1,17 +1,13 @@
 """Writes `method.json`, the tables and the plots."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Benchmark, Spread
+from benchmarks.harness import Benchmark
 from benchmarks.method.cells import Cell
 from benchmarks.method.figures import Pool
-from benchmarks.method.fingerprints import code_digest
-from benchmarks.method.keys import RECALIBRATION_CODE
-from benchmarks.method.memory import measure
 from benchmarks.method.plan import Job
 from benchmarks.method.plots import write_frontiers
 from benchmarks.method.runner import Runner
@@ -49,16 +45,6 @@ def finish(
         runner.talk.tell(f"drew {path}")
     print(tables)
     return benchmark.finish(summarize(measured), place.parent)
-
-
-def memory_ratio(runner: Runner, place: Path, *options: str) -> Spread:
-    """Peak memory of recalibration over that of inference; measured once and kept."""
-    vector = runner.workshop.vector(runner.workshop.recipe.pair).key
-    path = place / f"memory-{vector}-{code_digest(*RECALIBRATION_CODE)[-12:]}.json"
-    if not path.is_file():
-        found = measure(runner.workshop, *options)
-        path.write_text(json.dumps(found.values) + "\n", encoding="utf-8")
-    return Spread.of(json.loads(path.read_text("utf-8")))
 
 
 def tables_of(measured: Measured) -> str:

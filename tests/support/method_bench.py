@@ -5,6 +5,8 @@ from pathlib import Path
 
 from support.models import save_checkpoint, tiny_model, tiny_tokenizer
 
+from benchmarks.method.cells import CellStore
+from benchmarks.method.data import load_data
 from benchmarks.method.recipe import (
     CalibrationRows,
     Ceilings,
@@ -12,7 +14,9 @@ from benchmarks.method.recipe import (
     Recipe,
     TestRows,
 )
-from benchmarks.method.workshop import Base
+from benchmarks.method.runner import Runner, Talk
+from benchmarks.method.workshop import Base, Workshop
+from examples.demo.cache import StepCache
 from examples.demo.tuning import Tuning
 from safegene.vectors.recalibrate import AdamSettings, Effort, SearchSettings
 
@@ -120,3 +124,15 @@ def tiny_recipe(**changes: object) -> Recipe:
         ),
     }
     return Recipe(**(settings | changes))  # type: ignore[arg-type]
+
+
+def make_runner(
+    place: Path, recipe: Recipe, *read_only: Path, said: list[str] | None = None
+) -> Runner:
+    """A runner on made-up data and the tiny base; everything is kept in `place`."""
+    data = load_data(write_data(place / "data"), recipe.tasks)
+    talk = Talk((said if said is not None else []).append)
+    workshop = Workshop(
+        recipe, data, StepCache(place / "models"), tiny_base(), talk.progress
+    )
+    return Runner(workshop, CellStore(place / "cells", *read_only), talk)

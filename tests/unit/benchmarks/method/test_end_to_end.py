@@ -4,26 +4,13 @@ import json
 import re
 
 import pytest
-from support.method_bench import tiny_base, tiny_recipe, write_data
+from support.method_bench import make_runner, tiny_recipe
 
 from benchmarks.harness import Benchmark
-from benchmarks.method.cells import CellStore
-from benchmarks.method.data import load_data
 from benchmarks.method.plan import jobs
 from benchmarks.method.recipe import EVERY_ROW
-from benchmarks.method.runner import Runner, Talk, found_cells
+from benchmarks.method.runner import found_cells
 from benchmarks.method.telling import finish
-from benchmarks.method.workshop import Workshop
-from examples.demo.cache import StepCache
-
-
-def make_runner(place, recipe, *read_only, said=None):
-    data = load_data(write_data(place / "data"), recipe.tasks)
-    talk = Talk((said if said is not None else []).append)
-    workshop = Workshop(
-        recipe, data, StepCache(place / "models"), tiny_base(), talk.progress
-    )
-    return Runner(workshop, CellStore(place / "cells", *read_only), talk)
 
 
 @pytest.fixture(scope="module")
