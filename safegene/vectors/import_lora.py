@@ -61,10 +61,10 @@ def import_lora(
         TransportError: the Hub could not be reached.
     """
     directory, commit = locate(adapter, revision, what="adapter")
-    changes = read_lora_adapter(directory)
+    changes = read_lora_adapter(directory, called=str(adapter))
     if base is None:
-        base = Checkpoint.open(named_base(directory))
-    _check_fit(directory, changes, base)
+        base = _open_named(directory, str(adapter))
+    _check_fit(str(adapter), changes, base)
     factors = {
         module.path: refactored(changes[module.path])
         for module in base.architecture.modules
@@ -95,36 +95,56 @@ def import_lora(
     )
 
 
-def named_base(adapter: str | Path, *, revision: str | None = None) -> str:
-    """The base model that an adapter's configuration names.
+def open_named_base(
+    adapter: str | Path, *, revision: str | None = None, model_id: str | None = None
+) -> Checkpoint:
+    """Open the base model that an adapter's configuration names, at its revision.
+
+    Args:
+        adapter: directory, or Hugging Face Hub id such as `org/adapter`.
+        revision: branch, tag or commit of the adapter on the Hub.
+        model_id: what to call a base that is a directory; its name by default.
 
     Raises:
-        UsageError: there is no such adapter, or it names none.
+        UsageError: there is no such adapter or base, or the adapter names none.
         TransportError: the Hub could not be reached.
     """
     directory, _ = locate(adapter, revision, what="adapter")
-    name = adapter_settings(directory).get("base_model_name_or_path")
+    return _open_named(directory, str(adapter), model_id)
+
+
+def _open_named(
+    directory: Path, called: str, model_id: str | None = None
+) -> Checkpoint:
+    settings = adapter_settings(directory, called=called)
+    name, revision = (
+        settings.get(field) for field in ("base_model_name_or_path", "revision")
+    )
     if not isinstance(name, str) or not name:
         message = (
-            f"{directory}: {CONFIG_NAME} names no base model; give the one it was"
+            f"{called}: {CONFIG_NAME} names no base model; give the one it was"
             " trained on (--base)"
         )
         raise UsageError(message)
-    return name
+    # PEFT writes a revision of the Hub down; a directory has none.
+    known = isinstance(revision, str) and revision and not Path(name).is_dir()
+    return Checkpoint.open(
+        name, revision=str(revision) if known else None, model_id=model_id
+    )
 
 
 def _check_fit(
-    directory: Path, changes: dict[str, LowRankFactors], base: Checkpoint
+    called: str, changes: dict[str, LowRankFactors], base: Checkpoint
 ) -> None:
     for path, part in changes.items():
         module = base.architecture.module(path)
         if module is None:
-            _refuse_module(directory, path, base)
+            _refuse_module(called, path, base)
         expected = (module.out_features, module.in_features)
         actual = (int(part.b_OR.shape[0]), int(part.a_RI.shape[1]))
         if actual != expected:
             message = (
-                f"{directory}: {path}: expected factors of {expected} for"
+                f"{called}: {path}: expected factors of {expected} for"
                 f" {base.model_id}, got {actual}; is it the model it was trained on?"
             )
             raise ShapeMismatchError(
@@ -132,25 +152,25 @@ def _check_fit(
             )
         if part.rank > SERVABLE_RANKS[-1]:
             message = (
-                f"{directory}: {path}: rank {part.rank} is above {SERVABLE_RANKS[-1]},"
+                f"{called}: {path}: rank {part.rank} is above {SERVABLE_RANKS[-1]},"
                 " the most that is served"
             )
             raise RankError(message)
         if not all(bool(factor.isfinite().all()) for factor in (part.a_RI, part.b_OR)):
-            message = f"{directory}: the factors of {path} hold NaN or infinity"
+            message = f"{called}: the factors of {path} hold NaN or infinity"
             raise NonFiniteTensorError(message, module=path)
 
 
-def _refuse_module(directory: Path, path: str, base: Checkpoint) -> NoReturn:
+def _refuse_module(called: str, path: str, base: Checkpoint) -> NoReturn:
     """Tell modules that no vector holds from modules of another model."""
     if layer_index(path) is not None:
         message = (
-            f"{directory}: it changes {path}, which {base.model_id} does not have; is"
+            f"{called}: it changes {path}, which {base.model_id} does not have; is"
             " that the model it was trained on?"
         )
         raise CompatibilityError(message)
     message = (
-        f"{directory}: it changes {path}; a vector holds linear modules of layers only,"
+        f"{called}: it changes {path}; a vector holds linear modules of layers only,"
         " no embeddings and no head: train it without, or merge it with PEFT and"
         " extract a vector from the merged model and its base"
     )

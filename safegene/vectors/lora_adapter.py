@@ -41,11 +41,14 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 }
 
 
-def read_lora_adapter(directory: Path) -> dict[str, LowRankFactors]:
+def read_lora_adapter(
+    directory: Path, *, called: str | None = None
+) -> dict[str, LowRankFactors]:
     """The weight changes of a plain PEFT LoRA adapter, by module path.
 
     Args:
         directory: holds `adapter_config.json` and `adapter_model.safetensors`.
+        called: what to call it in errors; the directory by default.
 
     Returns:
         Float32 factors with the adapter's scaling folded into B.
@@ -54,77 +57,79 @@ def read_lora_adapter(directory: Path) -> dict[str, LowRankFactors]:
         UsageError: there is no adapter in the directory.
         InvalidDataError: it uses something that is not a plain weight change.
     """
+    called = called or str(directory)
     if (directory / _PICKLED).is_file() and not (directory / TENSORS_NAME).is_file():
         message = (
-            f"{directory}: {_PICKLED} is a pickle, which can run code and is never"
+            f"{called}: {_PICKLED} is a pickle, which can run code and is never"
             " read; load and save the adapter with PEFT to get safetensors"
         )
         raise InvalidDataError(message)
-    config = adapter_settings(directory)
+    config = adapter_settings(directory, called=called)
     try:
         tensors = load_file(directory / TENSORS_NAME)
     except (OSError, SafetensorError) as error:
-        raise _no_adapter(directory, error) from None
-    _refuse_special(directory, config)
+        raise _no_adapter(called, error) from None
+    _refuse_special(called, config)
     changes: dict[str, LowRankFactors] = {}
     for key in tensors:
         path = plain_path(key.partition(".lora_")[0])
-        rank, scaling = _scaling(directory, config, path)
-        pair = _pair(directory, tensors, key, rank)
+        rank, scaling = _scaling(called, config, path)
+        pair = _pair(called, tensors, key, rank)
         if ".lora_A." in key:
             a_RI, b_OR = (factor.float() for factor in pair)
             changes[path] = LowRankFactors(a_RI, b_OR * scaling)
     if not changes:
-        _refuse(directory, "no tensors at all")
+        _refuse(called, "no tensors at all")
     return changes
 
 
-def adapter_settings(directory: Path) -> dict[str, Any]:
+def adapter_settings(directory: Path, *, called: str | None = None) -> dict[str, Any]:
     """The configuration of a PEFT LoRA adapter.
+
+    Args:
+        directory: holds `adapter_config.json`.
+        called: what to call it in errors; the directory by default.
 
     Raises:
         UsageError: there is none that can be read.
         InvalidDataError: it is of another kind of adapter.
     """
+    called = called or str(directory)
     try:
         config = json.loads((directory / CONFIG_NAME).read_bytes())
     except (OSError, ValueError) as error:
-        raise _no_adapter(directory, error) from None
+        raise _no_adapter(called, error) from None
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         kind = config.get("peft_type") if isinstance(config, dict) else config
-        _refuse(directory, f"peft_type {kind!r}")
+        _refuse(called, f"peft_type {kind!r}")
     return config
 
 
-def _no_adapter(directory: Path, error: Exception) -> UsageError:
+def _no_adapter(called: str, error: Exception) -> UsageError:
     return UsageError(
-        f"no PEFT adapter at {directory}: expected {CONFIG_NAME} and {TENSORS_NAME}"
+        f"no PEFT adapter at {called}: expected {CONFIG_NAME} and {TENSORS_NAME}"
         f" ({error})"
     )
 
 
-def _refuse_special(directory: Path, config: Mapping[str, Any]) -> None:
+def _refuse_special(called: str, config: Mapping[str, Any]) -> None:
     for field, value in sorted(config.items()):
         allowed = _NEUTRAL.get(field, (None,))
         if value and field not in _HARMLESS and value not in allowed:
-            _refuse(directory, f"{field} {value!r}")
+            _refuse(called, f"{field} {value!r}")
 
 
-def _scaling(
-    directory: Path, config: Mapping[str, Any], path: str
-) -> tuple[int, float]:
+def _scaling(called: str, config: Mapping[str, Any], path: str) -> tuple[int, float]:
     """Rank and scaling of a module, by the patterns or else by the defaults."""
-    rank = _by_pattern(directory, config, "rank_pattern", path, config.get("r"))
-    alpha = _by_pattern(
-        directory, config, "alpha_pattern", path, config.get("lora_alpha")
-    )
+    rank = _by_pattern(called, config, "rank_pattern", path, config.get("r"))
+    alpha = _by_pattern(called, config, "alpha_pattern", path, config.get("lora_alpha"))
     if not isinstance(rank, int) or not isinstance(alpha, int | float) or rank < 1:
-        _refuse(directory, f"r {rank!r} and lora_alpha {alpha!r}")
+        _refuse(called, f"r {rank!r} and lora_alpha {alpha!r}")
     return rank, float(alpha / rank**0.5 if config.get("use_rslora") else alpha / rank)
 
 
 def _by_pattern(
-    directory: Path, config: Mapping[str, Any], field: str, path: str, default: Any
+    called: str, config: Mapping[str, Any], field: str, path: str, default: Any
 ) -> Any:
     """What a pattern says for a module.
 
@@ -134,34 +139,34 @@ def _by_pattern(
     """
     pattern = config.get(field) or {}
     if not isinstance(pattern, dict):
-        _refuse(directory, f"{field} {pattern!r}")
+        _refuse(called, f"{field} {pattern!r}")
     for key, value in pattern.items():
         try:
             found = re.match(rf"(.*\.)?({key})$", path)
         except re.error:
-            _refuse(directory, f"{field} {key!r}, which is no pattern")
+            _refuse(called, f"{field} {key!r}, which is no pattern")
         if found:
             return value
     return default
 
 
 def _pair(
-    directory: Path, tensors: Mapping[str, Tensor], key: str, rank: int
+    called: str, tensors: Mapping[str, Tensor], key: str, rank: int
 ) -> tuple[Tensor, Tensor]:
     """The factors A and B that a key belongs to."""
     a_key = key.replace(".lora_B.weight", ".lora_A.weight")
     b_key = a_key.replace(".lora_A.weight", ".lora_B.weight")
     pair = tensors.get(a_key), tensors.get(b_key)
     if a_key == b_key or pair[0] is None or pair[1] is None:
-        _refuse(directory, f"the tensor {key}")
+        _refuse(called, f"the tensor {key}")
     if pair[0].shape[:1] != (rank,) or pair[1].shape[1:] != (rank,):
-        _refuse(directory, f"factors of another rank than {rank} at {key}")
+        _refuse(called, f"factors of another rank than {rank} at {key}")
     return pair[0], pair[1]
 
 
-def _refuse(directory: Path, what: str) -> NoReturn:
+def _refuse(called: str, what: str) -> NoReturn:
     message = (
-        f"{directory}: an adapter with {what} is more than plain changes of linear"
+        f"{called}: an adapter with {what} is more than plain changes of linear"
         " weights, or broken; merge it with PEFT first and go on with the merged model"
     )
     raise InvalidDataError(message)

@@ -39,13 +39,13 @@ def import_adapter(
     """
     with torch_needed():
         from safegene.vectors.checkpoint import Checkpoint
-        from safegene.vectors.import_lora import import_lora, named_base
+        from safegene.vectors.import_lora import import_lora, open_named_base
 
         output.say("reading the adapter")
-        model = Checkpoint.open(
-            named_base(adapter, revision=revision) if base is None else base,
-            model_id=base_model,
-        )
+        if base is None:
+            model = open_named_base(adapter, revision=revision, model_id=base_model)
+        else:
+            model = Checkpoint.open(base, model_id=base_model)
         vector = import_lora(adapter, model, revision=revision)
         manifest = new.save(vector)
     new.show(output, vector, manifest)
