@@ -7,7 +7,7 @@ from html import escape
 
 import click
 
-from safegene_registry.problems import PROBLEMS, ProblemKind
+from safegene_registry.problem_kinds import PROBLEMS, ProblemKind
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>
@@ -36,7 +36,8 @@ the body, or starting with `/query`, `/path` or `/header`.
 ```
 
 A `Retry-After` header says that the same request may succeed later; without one it
-will not. This page is made from the table in `safegene_registry.problems`.
+will not. This page is made from the table
+in `safegene_registry.problem_kinds`.
 """
 
 

@@ -4,8 +4,9 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from safegene import __version__
+from safegene_registry.problem_kinds import PROBLEMS
 from safegene_registry.problem_pages import problem_page
-from safegene_registry.problems import PROBLEMS, ProblemError
+from safegene_registry.problems import ProblemError
 from safegene_registry.routes.responses import problems
 from safegene_registry.schemas import Health
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from safegene_registry.problems import PROBLEM_MEDIA_TYPE, PROBLEMS
+from safegene_registry.problem_kinds import PROBLEMS
+from safegene_registry.problems import PROBLEM_MEDIA_TYPE
 from safegene_registry.schemas import Problem
 
 Responses = dict[int | str, dict[str, Any]]

@@ -5,8 +5,9 @@ from uuid import UUID
 
 import pytest
 from fastapi import HTTPException
+from safegene_registry.problem_kinds import PROBLEMS
 from safegene_registry.problem_pages import problems_document
-from safegene_registry.problems import PROBLEMS, pointer_to, problem_from_error
+from safegene_registry.problems import pointer_to, problem_from_error
 from sqlalchemy import text
 from support.registry_app import app_registry
 
