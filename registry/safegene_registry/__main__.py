@@ -142,10 +142,13 @@ def read_settings(data: Path | None) -> "Settings":
     try:
         return Settings() if data is None else Settings(data=data)
     except ValidationError as error:
+        # Inputs may be secrets: neither said nor in the traceback of a cause.
         first = error.errors(include_url=False)[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        message = f"SAFEGENE_REGISTRY_{name}: {first['msg']}, got {first['input']!r}"
-        raise click.UsageError(message) from error
+        name = "_".join(str(part) for part in first["loc"]).upper() or "*"
+        secret = name == "*" or "Secret" in str(Settings.model_fields[name.lower()])
+        got = "" if secret else f", got {first['input']!r}"
+        message = f"SAFEGENE_REGISTRY_{name}: {first['msg']}{got}"
+        raise click.UsageError(message) from None
 
 
 def say(text: str, *, err: bool = False) -> None:

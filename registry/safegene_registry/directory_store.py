@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID, uuid4
 
-from safegene.artifact.digest import Digest, VerifyingWriter
+from safegene.artifact.digest import Digest, VerifyingWriter, digest_file
 from safegene_registry.storage import (
     BlobMissingError,
     BlobWriter,
     FoundBlob,
     StagedBlobMissingError,
+    StagedBlobWrongError,
     StorageError,
 )
 
@@ -58,6 +59,15 @@ class DirectoryBlobStore:
         with translated_errors():
             self.staging_root.mkdir(parents=True, exist_ok=True)
             self.blob_root.mkdir(parents=True, exist_ok=True)
+
+    direct = None
+    """All bytes go through the registry."""
+
+    def ping(self) -> None:
+        """Make sure that the store is there."""
+        with translated_errors():
+            self.staging_root.stat()
+            self.blob_root.stat()
 
     def staged_path(self, upload_id: UUID, digest: Digest) -> Path:
         """Where an upload's blob is staged."""
@@ -104,8 +114,24 @@ class DirectoryBlobStore:
                 link.unlink(missing_ok=True)
             sync_directory(final.parent)
 
+    def replace(self, upload_id: UUID, digest: Digest) -> None:
+        """Put a staged blob in the place of a final one, once it is proved."""
+        with translated_errors():
+            try:
+                found, _ = digest_file(self.staged_path(upload_id, digest))
+            except FileNotFoundError as error:
+                raise StagedBlobMissingError(str(digest)) from error
+        if found != digest:
+            raise StagedBlobWrongError(digest)
+        self.promote(upload_id, digest)
+
+    def unstage(self, upload_id: UUID, digest: Digest) -> None:
+        """Remove one staged blob, so that it counts as missing."""
+        with translated_errors():
+            self.staged_path(upload_id, digest).unlink(missing_ok=True)
+
     def promoted(self, upload_id: UUID) -> list[Digest]:
-        """Blobs staged here whose final blob this upload promoted, nobody else since.
+        """Blobs staged here whose final blob this upload was the last to write.
 
         The final blob is a link to the staged one; who promotes later links his own.
         """
@@ -121,7 +147,7 @@ class DirectoryBlobStore:
             return False
 
     def untouched(self, before: datetime) -> Iterator[Digest]:
-        """Final blobs that no upload has promoted since `before`."""
+        """Final blobs that no upload has written since `before`."""
         with translated_errors():
             for path in self.blob_root.glob("??/*"):
                 if HEX.fullmatch(path.name) and is_older(path, before):

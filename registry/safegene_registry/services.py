@@ -32,12 +32,23 @@ class Services:
 
 
 def open_services(settings: Settings) -> Services:
-    """Open the embedded database and blob store; the database must be migrated."""
+    """Open the database and the blob store; the database must be migrated."""
     return Services(
         settings=settings,
         database=Database(settings.database_path),
-        store=DirectoryBlobStore(settings.data),
+        store=open_store(settings),
     )
+
+
+def open_store(settings: Settings) -> BlobStore:
+    """The store that the settings say; a server is not asked anything yet."""
+    if settings.s3_bucket is None:
+        return DirectoryBlobStore(settings.data)
+    # boto3 costs a start half a second.
+    from safegene_registry.s3.bucket import S3Bucket
+    from safegene_registry.s3.store import S3BlobStore
+
+    return S3BlobStore(S3Bucket(settings))
 
 
 def services_of(request: Request) -> Services:

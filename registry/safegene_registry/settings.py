@@ -7,12 +7,14 @@ among them. `docs/registry.md` lists the fields and a test keeps that list true.
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
+HTTP_URL = r"^https?://[^\s]+$"
 
 
 class LogFormat(StrEnum):
@@ -35,8 +37,31 @@ class Settings(BaseSettings):
     data: Path = Path("safegene-registry-data")
     """Directory of the embedded registry: the database and the blobs live in it."""
 
-    public_url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+    public_url: str | None = Field(default=None, pattern=HTTP_URL)
     """Base of the absolute links in answers; unset, each request's own base is used."""
+
+    s3_bucket: str | None = Field(default=None, min_length=3, max_length=63)
+    """Bucket that holds the blobs; unset, they lie in the data directory."""
+
+    s3_endpoint_url: str | None = Field(default=None, pattern=HTTP_URL)
+    """Address of the S3 server; unset, Amazon's for the region."""
+
+    s3_public_endpoint_url: str | None = Field(default=None, pattern=HTTP_URL)
+    """Address under which clients reach the S3 server, if it is another."""
+
+    s3_region: str = Field(default="us-east-1", min_length=1)
+    """Region that requests are signed for."""
+
+    s3_access_key_id: str | None = None
+    """Access key; unset, boto3 looks where it always does: the machine's role."""
+
+    s3_secret_access_key: SecretStr | None = None
+    """Secret of the access key."""
+
+    s3_presign_lifetime: timedelta = Field(
+        default=timedelta(hours=1), ge=timedelta(seconds=1), le=timedelta(days=7)
+    )
+    """How long an address works that a client is given to send to or download from."""
 
     max_request_bytes: int = Field(default=16 * MIB, gt=0)
     """Largest body of any request that is not a blob: manifests, model configs."""
@@ -66,6 +91,19 @@ class Settings(BaseSettings):
         default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$"
     )
     """Least severe log record that is written."""
+
+    @model_validator(mode="after")
+    def check_s3(self) -> Self:
+        """Refuse half an S3 configuration: a typing error must not move the blobs."""
+        if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
+            message = "s3_access_key_id and s3_secret_access_key are set together"
+            raise ValueError(message)
+        names = ("endpoint_url", "public_endpoint_url", "access_key_id")
+        given = [f"s3_{name}" for name in names if getattr(self, f"s3_{name}")]
+        if self.s3_bucket is None and given:
+            message = f"{given[0]} is set, s3_bucket is not"
+            raise ValueError(message)
+        return self
 
     @property
     def database_path(self) -> Path:

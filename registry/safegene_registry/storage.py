@@ -1,9 +1,13 @@
 """Where blobs live: what publishing and downloads ask of any store.
 
-Bytes arrive under a *staging* key of their upload and are verified while they arrive;
-`promote` gives them the final key that their digest names. Whoever publishes hashes the
-final blob again: nothing here is taken on trust. Errors of the disk leave a store as
-`StorageError`, never as `OSError`.
+Bytes arrive under a *staging* key of their upload; `promote` gives them the final key
+that their digest names. Whoever publishes hashes the final blob again: nothing here is
+taken on trust. Errors of the disk or the network leave a store as `StorageError`, never
+as `OSError` or a vendor's.
+
+A store that clients can reach themselves has a `direct` side: addresses to send to and
+to download from. None of them can write a final key, since an address outlives every
+check of what it wrote.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -23,9 +27,9 @@ RETRY_SECONDS = 30
 class StorageError(ProblemError):
     """The store cannot take or give bytes right now; nothing was half kept."""
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, *, retry_seconds: int = RETRY_SECONDS) -> None:
         super().__init__(
-            detail, "storage-unavailable", headers={"Retry-After": str(RETRY_SECONDS)}
+            detail, "storage-unavailable", headers={"Retry-After": str(retry_seconds)}
         )
 
 
@@ -38,6 +42,14 @@ class BlobMissingError(StorageError):
 
 class StagedBlobMissingError(Exception):
     """The upload's staging area does not (or no longer) hold the blob."""
+
+
+class StagedBlobWrongError(Exception):
+    """What is staged under a digest are other bytes."""
+
+    def __init__(self, digest: Digest) -> None:
+        super().__init__(str(digest))
+        self.digest = digest
 
 
 class BlobWriter(Protocol):
@@ -84,8 +96,93 @@ class BlobReader(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a client sends something to, with what headers, for a while."""
+
+    url: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Multipart:
+    """A blob that is sent in parts."""
+
+    id: str
+    """What the store calls the transfer."""
+    part_bytes: int
+    """Size of every part but the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartAddress:
+    """One part of a blob."""
+
+    number: int
+    offset: int
+    size: int
+    address: Address | None
+    """None when the part is there."""
+
+
+class DirectTransfer(Protocol):
+    """What clients do with the store itself, without the registry in between."""
+
+    def part_bytes(self, size: int) -> int | None:
+        """Size of the parts that a blob of this size is sent in; None: in one go."""
+
+    def address(self, upload_id: UUID, digest: Digest, size: int) -> Address:
+        """Where to PUT a whole blob; it takes these bytes only, if the store checks."""
+
+    def begin_parts(
+        self, upload_id: UUID, digest: Digest, part_bytes: int
+    ) -> Multipart:
+        """Begin to receive a blob in parts."""
+
+    def abort_parts(self, upload_id: UUID, digest: Digest, parts: Multipart) -> None:
+        """End a transfer in parts and drop what came."""
+
+    def parts(
+        self, upload_id: UUID, digest: Digest, size: int, parts: Multipart
+    ) -> list[PartAddress]:
+        """Every part, with where to PUT those that are missing.
+
+        Raises:
+            StagedBlobMissingError: the store knows the transfer no more.
+        """
+
+    def assemble(
+        self, upload_id: UUID, digest: Digest, size: int, parts: Multipart
+    ) -> bool:
+        """Make the staged blob of its parts; False while some are missing.
+
+        Raises:
+            StagedBlobMissingError: the store knows the transfer no more.
+        """
+
+    def download(self, digest: Digest, *, name: str, media_type: str) -> str:
+        """Where to GET a final blob.
+
+        Args:
+            digest: names the blob.
+            name: what a browser would save it as.
+            media_type: as which it is sent.
+        """
+
+
 class BlobStore(Protocol):
-    """What publishing and downloads need of a store; an S3 store can satisfy it."""
+    """What publishing and downloads need of a store."""
+
+    @property
+    def direct(self) -> DirectTransfer | None:
+        """For clients themselves; None: all bytes go through the registry."""
+
+    def ping(self) -> None:
+        """Make sure that the store is there.
+
+        Raises:
+            StorageError: it is not, or not open to us.
+        """
 
     def receive(self, upload_id: UUID, digest: Digest, size: int) -> BlobWriter:
         """Begin to receive one blob into the upload's staging area."""
@@ -96,21 +193,36 @@ class BlobStore(Protocol):
     def promote(self, upload_id: UUID, digest: Digest) -> None:
         """Give a staged blob its final key; the staged copy stays until `discard`.
 
-        From now on the final blob is this upload's own and young: see `promoted` and
-        `untouched`.
+        Whatever is under the final key already, right or wrong, may be left: see
+        `replace`.
 
         Raises:
             StagedBlobMissingError: there is no such staged blob.
+            StagedBlobWrongError: the store has looked, and it holds other bytes.
         """
 
+    def replace(self, upload_id: UUID, digest: Digest) -> None:
+        """Put a staged blob in the place of a final one that was found wrong.
+
+        The staged bytes are hashed where nobody can change them any more, so that a
+        right blob is never replaced by a wrong one.
+
+        Raises:
+            StagedBlobMissingError: there is no such staged blob.
+            StagedBlobWrongError: it holds other bytes, too.
+        """
+
+    def unstage(self, upload_id: UUID, digest: Digest) -> None:
+        """Remove one staged blob, so that it counts as missing."""
+
     def promoted(self, upload_id: UUID) -> list[Digest]:
-        """Blobs staged here whose final blob this upload promoted, nobody else since.
+        """Blobs staged here whose final blob this upload was the last to write.
 
         Empty once the staging area is discarded.
         """
 
     def untouched(self, before: datetime) -> Iterator[Digest]:
-        """Final blobs that no upload has promoted since `before`."""
+        """Final blobs that no upload has written since `before`."""
 
     def remove(self, digest: Digest, *, before: datetime | None = None) -> int | None:
         """Remove a final blob, for good.
@@ -120,7 +232,7 @@ class BlobStore(Protocol):
 
         Args:
             digest: names the blob.
-            before: leave it if somebody has promoted it since.
+            before: leave it if an upload has written it since.
 
         Returns:
             Its size, None when it was left or was not there.

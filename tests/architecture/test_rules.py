@@ -21,13 +21,13 @@ OFFENCES = [
         id="sql",
     ),
     pytest.param(
-        source_rules.vendor_clients_only_in_storage,
+        source_rules.vendor_clients_only_at_the_border,
         "safegene_registry/app.py",
         "def f():\n    import boto3\n",
         id="boto3",
     ),
     pytest.param(
-        source_rules.vendor_clients_only_in_storage,
+        source_rules.vendor_clients_only_at_the_border,
         "safegene_registry/app.py",
         "from botocore.exceptions import ClientError\n",
         id="botocore",
@@ -87,6 +87,12 @@ def test_a_rule_finds_what_breaks_it(rule, path, text):
             "safegene_registry/repositories.py",
             "from sqlalchemy import select\n",
             id="sql-in-repositories",
+        ),
+        pytest.param(
+            source_rules.vendor_clients_only_at_the_border,
+            "safegene_registry/s3/client.py",
+            "import boto3\n",
+            id="boto3-at-the-border",
         ),
         pytest.param(
             source_rules.files_stay_small,

@@ -3,8 +3,10 @@
 from datetime import timedelta
 from pathlib import Path
 
+import click
 import pytest
 from pydantic import ValidationError
+from safegene_registry.__main__ import read_settings
 from safegene_registry.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -40,6 +42,11 @@ def test_the_environment_sets_every_field(monkeypatch):
         ("PUBLIC_URL", "ftp://x"),
         ("UPLOAD_TTL", "-PT1H"),
         ("LOG_LEVEL", "LOUD"),
+        ("S3_BUCKET", "b"),
+        ("S3_ENDPOINT_URL", "s3.example.org"),
+        ("S3_PUBLIC_ENDPOINT_URL", "s3://blobs"),
+        ("S3_PRESIGN_LIFETIME", "P8D"),
+        ("S3_PRESIGN_LIFETIME", "PT0S"),
     ],
 )
 def test_senseless_values_are_refused(monkeypatch, name, value):
@@ -47,6 +54,45 @@ def test_senseless_values_are_refused(monkeypatch, name, value):
 
     with pytest.raises(ValidationError, match=name.lower()):
         Settings()
+
+
+S3 = {
+    "s3_bucket": "blobs",
+    "s3_access_key_id": "id",
+    "s3_secret_access_key": "hidden",
+}
+
+
+@pytest.mark.parametrize("left_out", S3)
+def test_half_an_s3_configuration_is_refused(left_out):
+    given = {name: value for name, value in S3.items() if name != left_out}
+
+    with pytest.raises(ValidationError, match=left_out) as caught:
+        Settings(**given)
+
+    assert "hidden" not in caught.value.errors()[0]["msg"]
+
+
+def test_a_bucket_alone_means_amazons_server_and_the_machines_role():
+    settings = Settings(s3_bucket="blobs")
+
+    assert settings.s3_endpoint_url is None
+    assert settings.s3_secret_access_key is None
+    assert settings.s3_region == "us-east-1"
+
+
+def test_no_secret_is_ever_shown(monkeypatch):
+    monkeypatch.setenv("SAFEGENE_REGISTRY_S3_SECRET_ACCESS_KEY", "hidden")
+    with pytest.raises(click.UsageError) as caught:
+        read_settings(None)
+    monkeypatch.setenv("SAFEGENE_REGISTRY_S3_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("SAFEGENE_REGISTRY_S3_BUCKET", "blobs")
+
+    shown = repr(read_settings(None))
+
+    assert "s3_access_key_id" in caught.value.message
+    assert caught.value.__cause__ is None
+    assert "hidden" not in caught.value.message + shown
 
 
 def test_settings_do_not_change():

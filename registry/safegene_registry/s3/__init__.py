@@ -1,0 +1,1 @@
+"""Blobs on an S3 server; `store` says how."""

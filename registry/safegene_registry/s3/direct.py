@@ -1,0 +1,148 @@
+"""What clients do with the S3 server themselves, by presigned addresses.
+
+Each lets its holder do one thing for a while: send these many bytes to one staging key
+or as one part of it, or read one final blob. The length of what is sent is signed, and
+of a blob sent whole its sha256, too, which some servers check and others ignore.
+"""
+
+from base64 import b64encode
+from uuid import UUID
+
+from safegene.artifact.digest import Digest
+from safegene_registry.downloads import IMMUTABLE
+from safegene_registry.s3.bucket import PartInfo, S3Bucket
+from safegene_registry.s3.client import ObjectMissingError
+from safegene_registry.s3.copying import spans
+from safegene_registry.s3.keys import final_key, staging_key
+from safegene_registry.storage import (
+    Address,
+    Multipart,
+    PartAddress,
+    StagedBlobMissingError,
+)
+
+MIB = 1 << 20
+WHOLE_BYTES = 64 * MIB
+"""Largest blob that is sent in one go: what is lost when the connection breaks."""
+
+PART_BYTES = 32 * MIB
+MANY_PARTS = 500
+"""More parts than this are made larger instead; a server takes 10 000 at most."""
+
+
+class S3DirectTransfer:
+    """A `DirectTransfer` with one bucket.
+
+    Args:
+        bucket: which.
+        whole_bytes: largest blob that is sent in one go.
+        part_bytes: least size of a part.
+    """
+
+    def __init__(
+        self,
+        bucket: S3Bucket,
+        *,
+        whole_bytes: int = WHOLE_BYTES,
+        part_bytes: int = PART_BYTES,
+    ) -> None:
+        self.bucket = bucket
+        self.whole_bytes = whole_bytes
+        self.least_part_bytes = part_bytes
+
+    def part_bytes(self, size: int) -> int | None:
+        """Size of the parts that a blob of this size is sent in; None: in one go."""
+        if size <= self.whole_bytes:
+            return None
+        return max(self.least_part_bytes, -(-size // MANY_PARTS))
+
+    def address(self, upload_id: UUID, digest: Digest, size: int) -> Address:
+        """Where to PUT a whole blob; it takes these bytes only, if the store checks."""
+        checksum = b64encode(bytes.fromhex(digest.hex)).decode()
+        url = self.bucket.presigned(
+            "put_object",
+            Key=staging_key(upload_id, digest),
+            ContentLength=size,
+            ChecksumSHA256=checksum,
+        )
+        return Address(url, {"x-amz-checksum-sha256": checksum})
+
+    def begin_parts(
+        self, upload_id: UUID, digest: Digest, part_bytes: int
+    ) -> Multipart:
+        """Begin to receive a blob in parts."""
+        return Multipart(
+            self.bucket.begin(staging_key(upload_id, digest), {}), part_bytes
+        )
+
+    def abort_parts(self, upload_id: UUID, digest: Digest, parts: Multipart) -> None:
+        """End a transfer in parts and drop what came."""
+        self.bucket.abort(staging_key(upload_id, digest), parts.id)
+
+    def parts(
+        self, upload_id: UUID, digest: Digest, size: int, parts: Multipart
+    ) -> list[PartAddress]:
+        """Every part, with where to PUT those that are missing."""
+        key = staging_key(upload_id, digest)
+        present = self._present(key, digest, size, parts)
+        return [
+            PartAddress(
+                number,
+                span.start,
+                len(span),
+                None
+                if number in present
+                else Address(
+                    self.bucket.presigned(
+                        "upload_part",
+                        Key=key,
+                        UploadId=parts.id,
+                        PartNumber=number,
+                        ContentLength=len(span),
+                    ),
+                    {},
+                ),
+            )
+            for number, span in enumerate(spans(size, parts.part_bytes), 1)
+        ]
+
+    def assemble(
+        self, upload_id: UUID, digest: Digest, size: int, parts: Multipart
+    ) -> bool:
+        """Make the staged blob of its parts; False while some are missing."""
+        key = staging_key(upload_id, digest)
+        present = self._present(key, digest, size, parts)
+        if len(present) < len(spans(size, parts.part_bytes)):
+            return False
+        try:
+            self.bucket.complete(
+                key, parts.id, (present[n] for n in sorted(present)), only_new=False
+            )
+        except ObjectMissingError as error:
+            raise StagedBlobMissingError(str(digest)) from error
+        return True
+
+    def download(self, digest: Digest, *, name: str, media_type: str) -> str:
+        """Where to GET a final blob."""
+        return self.bucket.presigned(
+            "get_object",
+            Key=final_key(digest),
+            ResponseContentType=media_type,
+            ResponseContentDisposition=f'attachment; filename="{name}"',
+            ResponseCacheControl=IMMUTABLE,
+        )
+
+    def _present(
+        self, key: str, digest: Digest, size: int, parts: Multipart
+    ) -> dict[int, PartInfo]:
+        """The parts that are there and as long as they should be, by number."""
+        wanted = dict(enumerate(spans(size, parts.part_bytes), 1))
+        try:
+            found = self.bucket.parts(key, parts.id)
+        except ObjectMissingError as error:
+            raise StagedBlobMissingError(str(digest)) from error
+        return {
+            part.number: part
+            for part in found
+            if part.number in wanted and part.size == len(wanted[part.number])
+        }

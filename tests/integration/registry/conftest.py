@@ -1,0 +1,45 @@
+"""Stores and buckets, each of them emptied for the next test."""
+
+import pytest
+from safegene_registry.storage import BlobStore
+from support.s3_stores import empty_bucket
+from support.services import new_bucket
+from support.stores import Place, directory_place, s3_place
+
+
+@pytest.fixture(scope="module")
+def module_s3_bucket(s3_server):
+    """A new bucket costs a server more than all that a test does with it."""
+    with new_bucket(s3_server) as bucket:
+        yield bucket
+
+
+@pytest.fixture(scope="module")
+def module_ceph_bucket(ceph_server):
+    with new_bucket(ceph_server) as bucket:
+        yield bucket
+
+
+@pytest.fixture(params=["s3", pytest.param("ceph", marks=pytest.mark.slow)])
+def bucket(request):
+    """An empty bucket, of one server and then, with `-m slow`, of the other."""
+    found = request.getfixturevalue(f"module_{request.param}_bucket")
+    empty_bucket(found)
+    return found
+
+
+@pytest.fixture(
+    params=["directory", "s3", pytest.param("ceph", marks=pytest.mark.slow)],
+)
+def place(request, tmp_path) -> Place:
+    """A blob store of each kind, empty."""
+    if request.param == "directory":
+        return directory_place(tmp_path)
+    bucket = request.getfixturevalue(f"module_{request.param}_bucket")
+    empty_bucket(bucket)
+    return s3_place(bucket)
+
+
+@pytest.fixture
+def store(place) -> BlobStore:
+    return place.store

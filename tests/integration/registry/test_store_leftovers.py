@@ -1,0 +1,89 @@
+"""What every blob store does about blobs that are left half done.
+
+On the same stores as `test_store_qualification`.
+"""
+
+import os
+from uuid import uuid4
+
+import pytest
+from safegene_registry.storage import StagedBlobMissingError
+from support.stores import (
+    DATA,
+    DIGEST,
+    LARGE_BYTES,
+    content,
+    long_ago,
+    publish,
+    soon,
+    stage,
+    write_all,
+)
+
+from safegene.artifact.digest import digest_bytes
+
+
+def test_strays_go_by_owner_and_age(store):
+    """Published blobs are no strays, however old they are."""
+    owned, stray = uuid4(), uuid4()
+    publish(store)
+    for upload_id in (owned, stray):
+        stage(store, upload_id, b"staged")
+
+    young = store.discard_strays({owned}, long_ago())
+    told = store.discard_strays({owned}, soon(), dry_run=True)
+    before = store.staged(stray)
+    done = store.discard_strays({owned}, soon())
+
+    assert young == []
+    assert told == done == [str(stray)]
+    assert (len(before), store.staged(stray)) == (1, {})
+    assert store.staged(owned) == {digest_bytes(b"staged"): 6}
+    assert content(store, DIGEST) == DATA
+    assert store.discard_strays({owned}, soon()) == []
+
+
+def test_half_received_blobs_are_strays(store):
+    """Of a process that ended in the middle; large enough to have left something."""
+    upload_id = uuid4()
+    writer = store.receive(upload_id, DIGEST, LARGE_BYTES)
+    for _ in range(19):
+        writer.write(bytes(1 << 20))
+
+    young = store.discard_strays(set(), long_ago())
+    done = store.discard_strays(set(), soon())
+
+    writer.abort()
+    assert young == []
+    assert done == [str(upload_id)]
+    assert store.discard_strays(set(), soon()) == []
+
+
+def test_discarding_takes_half_received_blobs_along(store):
+    """Nothing is left for a sweep."""
+    upload_id = uuid4()
+    stage(store, upload_id)
+    writer = store.receive(upload_id, DIGEST, LARGE_BYTES)
+    for _ in range(19):
+        writer.write(bytes(1 << 20))
+
+    store.discard(upload_id)
+
+    writer.abort()
+    assert store.staged(upload_id) == {}
+    assert store.discard_strays(set(), soon()) == []
+
+
+def test_receiving_into_a_discarded_upload_stages_nothing(store):
+    """Another connection has cancelled it; at most a stray is left."""
+    upload_id = uuid4()
+    data = os.urandom(LARGE_BYTES)
+    writer = store.receive(upload_id, digest_bytes(data), len(data))
+    for at in range(0, 19 << 20, 1 << 20):
+        writer.write(data[at : at + (1 << 20)])
+
+    store.discard(upload_id)
+    with pytest.raises(StagedBlobMissingError):
+        write_all(writer, data[19 << 20 :])
+
+    assert store.staged(upload_id) == {}
