@@ -4,14 +4,16 @@ Every one has a key that is known before it is made: it covers the rows, the num
 the code that go into it, and the keys of what it is made of.
 """
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer
 
+from benchmarks.harness import watch_peak
 from benchmarks.method.data import Data
 from benchmarks.method.fingerprints import code_digest
 from benchmarks.method.recipe import Recipe
@@ -25,6 +27,7 @@ from safegene.vectors.checkpoint import Checkpoint
 from safegene.vectors.extract import extract_safety_vector
 from safegene.vectors.peft_format import save_vector
 
+PEAK_NAME = "peak.json"
 Rows = tuple[PromptRow, ...]
 TUNING_CODE = (
     "examples/demo/tuning.py",
@@ -43,6 +46,15 @@ VECTOR_CODE = (
 
 
 @dataclass(frozen=True)
+class Making:
+    """What it took to make something, when it was made."""
+
+    seconds: float
+    peak_memory_bytes: int
+    """0 if it was made before this was noted."""
+
+
+@dataclass(frozen=True)
 class Step:
     """Something that can be made: its key now, its directory when asked for."""
 
@@ -50,6 +62,8 @@ class Step:
     name: str
     inputs: Mapping[str, Any]
     build: Callable[[Path], None]
+    makings: dict[str, Making] = field(default_factory=dict)
+    """Gets what it took, by name, when it is asked for."""
 
     @cached_property
     def key(self) -> str:
@@ -58,7 +72,16 @@ class Step:
 
     def directory(self) -> Path:
         """Where its files are; made now if they are not there yet."""
-        return self.cache.run(self.name, self.inputs, self.build).directory
+        made = self.cache.run(self.name, self.inputs, self._build)
+        noted = made.directory / PEAK_NAME
+        peak = json.loads(noted.read_text("utf-8"))["bytes"] if noted.is_file() else 0
+        self.makings[self.name] = Making(made.seconds, peak)
+        return made.directory
+
+    def _build(self, out: Path) -> None:
+        with watch_peak() as peak:
+            self.build(out)
+        (out / PEAK_NAME).write_text(json.dumps({"bytes": peak.size}) + "\n", "utf-8")
 
 
 @dataclass(frozen=True)
@@ -85,6 +108,8 @@ class Workshop:
     cache: StepCache
     base: Base
     progress: Progress
+    makings: dict[str, Making] = field(default_factory=dict)
+    """What the steps asked for so far took, by name, also if they were kept."""
 
     def safety_rows(self, counts: Mapping[str, int]) -> Rows:
         """Pairs by split, as the aligned model learned them."""
@@ -110,15 +135,14 @@ class Workshop:
     @cached_property
     def shipped(self) -> Step:
         """The model as it is shipped."""
-        return Step(self.cache, "shipped", self.base.facts, self.base.build)
+        return self._step("shipped", self.base.facts, self.base.build)
 
     @cached_property
     def aligned(self) -> Step:
         """Tuned to decline harmful prompts and to answer look-alike ones."""
         rows = self.safety_rows(self.recipe.align_rows)
         tuning, start = self.recipe.align, self.shipped
-        return Step(
-            self.cache,
+        return self._step(
             "aligned",
             self._inputs(start, rows, tuning),
             lambda out: make_aligned(
@@ -141,8 +165,8 @@ class Workshop:
             "rank": self.recipe.rank,
             "code": code_digest(*VECTOR_CODE),
         }
-        return Step(
-            self.cache, f"vector-{pair}", inputs, lambda out: self._extract(out, pair)
+        return self._step(
+            f"vector-{pair}", inputs, lambda out: self._extract(out, pair)
         )
 
     def target(self, task: str, kind: str) -> Step:
@@ -154,8 +178,7 @@ class Workshop:
         if kind == "full":
             return self._fully_tuned(name, rows, self.recipe.task_full)
         tuning, aligned = self.recipe.task_lora, self.aligned
-        return Step(
-            self.cache,
+        return self._step(
             name,
             self._inputs(aligned, rows, tuning),
             lambda out: make_task_adapter(
@@ -172,7 +195,12 @@ class Workshop:
             tuned.save_pretrained(out)
             AutoTokenizer.from_pretrained(start).save_pretrained(out)
 
-        return Step(self.cache, name, self._inputs(self.aligned, rows, tuning), build)
+        return self._step(name, self._inputs(self.aligned, rows, tuning), build)
+
+    def _step(
+        self, name: str, inputs: Mapping[str, Any], build: Callable[[Path], None]
+    ) -> Step:
+        return Step(self.cache, name, inputs, build, self.makings)
 
     def _extract(self, out: Path, pair: str) -> None:
         vector = extract_safety_vector(

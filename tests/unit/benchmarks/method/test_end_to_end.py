@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from support.method_bench import make_runner, tiny_recipe
@@ -146,6 +147,29 @@ def test_a_run_that_was_stopped_goes_on(tmp_path):
     runner.run(plan[:1])
     again = make_runner(tmp_path, recipe, said=said)
     assert again.run(plan, minutes=0) == len(plan) - 1
+
+
+def test_what_making_took_outlives_a_run_that_was_stopped(tmp_path):
+    """Stopped after the model was made and before it was measured."""
+    recipe = tiny_recipe(rows=("augment",))
+    first = make_runner(tmp_path, recipe)
+    first.run(jobs(recipe))
+    shutil.rmtree(tmp_path / "cells")
+    kept = [*(tmp_path / "models").glob("augmented-*")]
+    for folder in kept:
+        for name, value in (("seconds", 12.5), ("peak", 34567)):
+            file = folder / f"{name}.json"
+            (unit,) = json.loads(file.read_text("utf-8"))
+            file.write_text(json.dumps({unit: value}), encoding="utf-8")
+
+    again = make_runner(tmp_path, recipe)
+    again.run(jobs(recipe))
+
+    cells = found_cells(again, jobs(recipe)).values()
+    assert len(cells) == len(kept) == 2
+    for cell in cells:
+        assert cell.cost.seconds == 12.5
+        assert cell.cost.peak_memory_bytes == 34567
 
 
 def test_a_rival_alone_brings_ours_along(tmp_path):
