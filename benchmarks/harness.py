@@ -135,17 +135,22 @@ class Benchmark:
                 by name, with the sentences under `text`.
             out: directory to write to.
         """
+        path = self.write(summary, out)
+        print(f"\n{self.question}\n")
+        for line in self.table():
+            print(line)
+        told = summary if isinstance(summary, str) else summary["text"]
+        print(f"\n{told}\n\nwritten to {path}")
+        return path
+
+    def write(self, summary: str | Mapping[str, Any], out: Path = OUT) -> Path:
+        """Write the file alone, as `finish` does, and return its path."""
         out.mkdir(parents=True, exist_ok=True)
         path = out / f"{self.name}.json"
         text = json.dumps(self.document(summary), indent=2, ensure_ascii=False)
         part = path.with_suffix(".part")
         part.write_text(text + "\n", encoding="utf-8")
         part.replace(path)
-        print(f"\n{self.question}\n")
-        for line in self.table():
-            print(line)
-        told = summary if isinstance(summary, str) else summary["text"]
-        print(f"\n{told}\n\nwritten to {path}")
         return path
 
     def table(self) -> Iterator[str]:

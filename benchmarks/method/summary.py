@@ -1,7 +1,7 @@
 """What came out: the figures the method is judged by, pooled over targets."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,12 +184,16 @@ def common_objective(first: Cell, second: Cell) -> float:
 
 def work_to_reach(cell: Cell, objective: float) -> float:
     """Work until a point with this objective, or a lower one, was measured."""
-    reached = [
-        work
-        for work, found in cell.notes["trace"]
-        if found <= objective + OBJECTIVE_ROUNDING
-    ]
-    return min(reached, default=float(cell.cost.forward_equivalents))
+    total = float(cell.cost.forward_equivalents)
+    return work_along(cell.notes["trace"], objective, total)
+
+
+def work_along(
+    trace: Iterable[Sequence[float]], objective: float, total: float
+) -> float:
+    """The least work of a trace at which an objective was reached, else `total`."""
+    reached = [work for work, found in trace if found <= objective + OBJECTIVE_ROUNDING]
+    return min(reached, default=total)
 
 
 def _degenerate(pool: Pool, row: str) -> Figure:
