@@ -27,7 +27,7 @@ Series = Mapping[str, Sequence[Place]]
 
 
 def write_frontiers(measured: Measured, folder: Path) -> list[Path]:
-    """Draw J on CoCoNot and on XSTest against the KL, as far as there are points."""
+    """Draw J on CoCoNot and on XSTest against held-out KL, where there are points."""
     written = []
     for lookalike, title in (
         (LOOKALIKE, "J on CoCoNot look-alikes"),
@@ -37,7 +37,7 @@ def write_frontiers(measured: Measured, folder: Path) -> list[Path]:
         if any(series.values()):
             path = folder / f"frontier-{lookalike}.svg"
             path.parent.mkdir(parents=True, exist_ok=True)
-            text = drawn(f"{title} against KL to the target", series, _guides(measured))
+            text = drawn(f"{title} against held-out KL", series, _guides(measured))
             path.write_text(text + "\n", encoding="utf-8")
             written.append(path)
     return written
@@ -100,7 +100,7 @@ def drawn(title: str, series: Series, guides: Mapping[str, float]) -> Markup:
         ]
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(
-        _text("KL, nats per token", middle, HEIGHT - 8, MUTED, anchor="middle")
+        _text("held-out KL, nats per token", middle, HEIGHT - 8, MUTED, anchor="middle")
     )
     labels: list[tuple[float, str, str]] = []
     for name, j in guides.items():

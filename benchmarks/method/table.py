@@ -47,7 +47,7 @@ COLUMNS = (
     "degenerate",
     "margin AUROC",
     "accuracy",
-    "KL",
+    "held-out KL",
     "forward eq.",
     "s",
     "peak MB",

@@ -16,7 +16,7 @@ from safegene.evaluation.markup import Markup, element, join
 from safegene.evaluation.metrics import Estimate
 from safegene.evaluation.report_html import ICON, POLICY
 
-HEADINGS = ("calibration", "budget", "KL", "objective falls by", "J")
+HEADINGS = ("calibration", "budget", "calibration KL", "objective falls by", "J")
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,13 @@ def render_frontier(points: Sequence[FrontierPoint]) -> str:
         element("style", Markup(style)),
     )
     lead = (
-        "Calibrations of one vector for one target, each within its own budget. KL is"
-        " what the target's own behavior really moved, in nats per token."
+        "Calibrations of one vector for one target, each within its own budget. The"
+        " calibration KL is what the target's own behavior really moved, in nats per"
+        " token."
     )
     charts = [
         _chart(
-            "Fall of the objective against KL",
+            "Fall of the objective against calibration KL",
             "On the prompts calibrated on: prove it on others. Up and left is better.",
             [Dot(point.name, point.kl, point.gain) for point in ordered],
         )
@@ -117,7 +118,7 @@ def render_frontier(points: Sequence[FrontierPoint]) -> str:
     ]
     if measured:
         caption = "Measured by the evaluations given. Up and to the left is better."
-        charts.insert(0, _chart("J against KL", caption, measured))
+        charts.insert(0, _chart("J against calibration KL", caption, measured))
     header = element("header", element("h1", title), element("p", lead, class_="lead"))
     pair = element("div", *charts, class_="pair")
     main = element("main", element("section", pair, _table(ordered)))

@@ -71,7 +71,7 @@ def render_recalibration(
 
 
 def _frontier(way: Sequence[Dot], budget: float) -> Markup:
-    title = "J against KL"
+    title = "J against calibration KL"
     told = "; ".join(f"{dot.name}: KL {dot.x:.4f}, J {dot.y:.2f}" for dot in way)
     caption = (
         "Every point measured, the result stressed. J is of the answers' openings:"

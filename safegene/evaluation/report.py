@@ -78,7 +78,7 @@ class Recalibration(BaseModel):
     forward_equivalents: int
     """Cost in forward passes of one prompt; a backward pass counts two."""
     kl: float
-    """Realised divergence from the target on its own ground, nats per token."""
+    """Calibration KL: how far the target moved on its own rows, nats per token."""
     budget: float
     """The most it was allowed to be."""
     predicted_kl: float | None = None
@@ -148,7 +148,7 @@ class Report(BaseModel):
     refusal_by_category: dict[str, dict[str, Estimate]] = {}
     """Refusal rate of every category of the harmful prompts, by model."""
     kl: dict[str, dict[str, Estimate]] = {}
-    """KL from the reference, nats per token, by model and set."""
+    """Evaluation KL from the reference, nats per token, by model and set."""
     differences: tuple[Difference, ...] = ()
     """Each model against the baseline, where they were compared."""
     judges: dict[str, str] = {}

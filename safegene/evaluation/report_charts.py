@@ -156,7 +156,7 @@ def divergence_chart(found: Recalibration) -> Markup:
     if found.predicted_kl is not None:
         told = f"{found.predicted_kl:.4f}"
         rows.append((Bar("predicted", told), found.predicted_kl))
-    title = "KL to the target, against the budget"
+    title = "Calibration KL, against the budget"
     caption = f"Nats per token. The line is the budget, {found.budget:.4f}."
     summary = "; ".join(f"{bar.name} {bar.reading}" for bar, _ in rows)
     chart = plain_bars(title, summary, rows, marks={"budget": found.budget})

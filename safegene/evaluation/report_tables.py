@@ -36,7 +36,7 @@ def tiles(report: Report) -> str:
         shown.append(_tile("Task accuracy", (f"{100 * accuracy:.1f} %", told)))
     if report.recalibration:
         cost = report.recalibration
-        kl = f"KL {cost.kl:.3g} of {cost.budget:.3g}"
+        kl = f"calibration KL {cost.kl:.3g} of {cost.budget:.3g}"
         shown.append(_tile("Recalibration", (f"{cost.seconds:.0f} s", kl)))
     return element("dl", *shown, class_="tiles")
 
@@ -96,7 +96,7 @@ def _columns(report: Report) -> dict[str, Callable[[str], Markup]]:
     if report.margin:
         columns["Margin AUROC"] = lambda model: _auroc(report.margin.get(model))
     for each in dict.fromkeys(name for found in report.kl.values() for name in found):
-        columns[f"KL {each}"] = partial(_divergence, report, each)
+        columns[f"Evaluation KL {each}"] = partial(_divergence, report, each)
     if report.recovery:
         columns["Won back"] = lambda model: _share(report.recovery.get(model))
     return columns

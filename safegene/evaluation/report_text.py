@@ -112,7 +112,7 @@ def _further(report: Report) -> list[str]:
         lines += ["", "J against each harmless set (over-refusal)"]
         lines += columns(_by_model(report, report.j_by_set))
     if report.kl:
-        lines += ["", "KL from the reference, nats per token"]
+        lines += ["", "Evaluation KL from the reference, nats per token"]
         lines += columns(
             [
                 [name, *(f"{each} {kl_text(found)}" for each, found in by_set.items())]
@@ -211,7 +211,7 @@ def _recalibration(report: Report) -> list[str]:
         "",
         "Recalibration",
         f"{found.seconds:.1f} s, {found.forward_equivalents} forward equivalents,"
-        f" KL {found.kl:.4f} of {found.budget:.4f} nats per token allowed",
+        f" calibration KL {found.kl:.4f} of {found.budget:.4f} nats per token allowed",
     ]
     if found.coefficients:
         values = found.coefficients.values()

@@ -223,7 +223,8 @@ def _measured(
             if good is not None:
                 check = plausibility_check(output, good, suite, conditions)
                 limit = f"at most {check.threshold:.3f} nats per token"
-                told = {"plausible": f"under {good.base}: {limit}"}
+                learned = f"learned from {good.aligned.path} on these prompts"
+                told = {"plausible": f"under {good.base}: {limit}, {learned}"}
             found = measure(
                 output, entrants, suite, conditions, judges=judges, implausible=check
             )

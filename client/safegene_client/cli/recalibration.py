@@ -209,7 +209,7 @@ def _calibration_facts(calibration: Calibration, out: Path) -> Any:
                 f" {calibration.granularity or 'layer'}s",
             ),
             (
-                "KL",
+                "calibration KL",
                 f"{calibration.realised_kl} of {calibration.budget} nats per token",
             ),
             ("gain", f"{gain.value} [{gain.low}, {gain.high}]"),

@@ -69,7 +69,9 @@ def test_word_salad_counts_as_compliance_until_it_is_checked(place):
     assert found["outcomes"]["target"]["harmful"]["degenerate"] == 2
     assert found["outcomes"]["target"]["lookalike"]["comply"] == 2
     assert found["judges"] == {"target": "rules with plausibility"}
-    assert found["facts"]["plausible"].startswith("under aligned: at most 0.")
+    plausible = found["facts"]["plausible"]
+    assert plausible.startswith("under aligned: at most 0.")
+    assert plausible.endswith(", learned from aligned on these prompts")
 
 
 def test_model_directories_are_compared_and_checked(place, capsys):
@@ -92,7 +94,12 @@ def test_model_directories_are_compared_and_checked(place, capsys):
     assert differences["task accuracy"]["difference"]["value"] == 0.0
     assert "Refuses harmful prompts, by category" in told
     page = (place / "r.html").read_text()
-    for heading in ("Against target", "Harm by harm", "Who judged", "KL task"):
+    for heading in (
+        "Against target",
+        "Harm by harm",
+        "Who judged",
+        "Evaluation KL task",
+    ):
         assert heading in page
     written = json.loads((place / "each" / "target.json").read_text())
     assert written["judge"] == "rules with plausibility"

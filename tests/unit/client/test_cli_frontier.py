@@ -57,8 +57,8 @@ def test_a_page_without_evaluations_shows_the_objective_only(place):
     assert main(["frontier", "small.json", "large.json", "--html", "f.html"]) == 0
 
     page = (place / "f.html").read_text()
-    assert "J against KL" not in page
-    assert "Fall of the objective against KL" in page
+    assert "J against calibration KL" not in page
+    assert "Fall of the objective against calibration KL" in page
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_recalibrate_reports_on_a_page_that_loads_nothing(place, granularity, so
     assert (found.granularity, found.solver) == (granularity, f"{solver}-1")
     assert found.objective.lookalike_weight == "2"
     assert f"Coefficients by {granularity}" in page
-    assert "J against KL" in page
+    assert "J against calibration KL" in page
     assert ("95 % intervals" in page) == (solver == "trust-region")
     assert page.count("<circle") >= 2
     for outside in ("http://", "https://", "<script", "src="):

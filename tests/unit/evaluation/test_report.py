@@ -180,7 +180,7 @@ def test_the_table_lines_up_and_tells_everything(report):
     for told in (
         "95 % [",
         "2 % / 0 %",
-        "12.5 s, 4000 forward equivalents, KL 0.0180 of 0.0200",
+        "12.5 s, 4000 forward equivalents, calibration KL 0.0180 of 0.0200",
         "coefficients 0.50 to 1.25 on 2 layers",
         "warning: only 40 harmful samples",
         "12 layers",

@@ -200,7 +200,7 @@ def test_a_comparison_shows_differences_divergence_categories_and_judges(compare
     assert "repairedJ lookalike+48.0[" in differences
     assert "repairedtask accuracy−1.0[" in differences  # noqa: RUF001
     assert "p = 1" in differences
-    assert "KL task" in text
+    assert "Evaluation KL task" in text
     assert "0.0123[0.0123, 0.0123]" in text
     categories = text.partition("Harm by harm")[2].partition("Who judged")[0]
     assert "Categoryntargetrepaired" in categories
