@@ -25,7 +25,8 @@ SHAPE_CHECKED = (
 )
 """Modules whose annotations, shapes included, are checked in every call."""
 
-pytest_plugins = ["support.services"]
+# In this order: the second uses the first, and pytest rewrites what it loads itself.
+pytest_plugins = ["support.services", "support.backends"]
 
 install_import_hook(
     [f"safegene.vectors.{name}" for name in SHAPE_CHECKED], "beartype.beartype"

@@ -47,15 +47,16 @@ def cli() -> None:
     help='Write {"url": …} here once requests are answered.',
 )
 def serve(data: Path | None, host: str, port: int, ready_file: Path | None) -> None:
-    """Serve the registry; migrates its database first.
+    """Serve the registry.
 
-    The first time, it makes an admin token and prints it once.
+    The embedded database is migrated first, and the first time an admin token is made
+    and printed once. A PostgreSQL database must have been migrated with `migrate`.
     """
     from safegene_registry import server
 
     settings = read_settings(data)
     database = server.prepare_data(settings)
-    token = server.first_token(database)
+    token = server.first_token(database) if database.is_embedded else None
     database.dispose()
     if token is not None:
         say("First admin token, shown only now:", err=True)
@@ -68,10 +69,12 @@ def serve(data: Path | None, host: str, port: int, ready_file: Path | None) -> N
 def migrate(data: Path | None) -> None:
     """Bring the database to the newest schema."""
     from safegene_registry import server
+    from safegene_registry.migrate import upgrade
 
-    settings = read_settings(data)
-    server.prepare_data(settings).dispose()
-    say(f"{settings.database_path} is up to date.", err=True)
+    database = server.open_database(read_settings(data))
+    upgrade(database)
+    database.dispose()
+    say(f"{database.place} is up to date.", err=True)
 
 
 @cli.command()
@@ -89,7 +92,7 @@ def gc(data: Path | None, *, dry_run: bool) -> None:
     from safegene_registry.sweeping import remove_leftovers
 
     settings = read_settings(data)
-    if not settings.database_path.is_file():
+    if settings.database_url is None and not settings.database_path.is_file():
         message = f"there is no registry in {settings.data}"
         raise click.UsageError(message)
     configure_logging(settings.log_format, "WARNING")

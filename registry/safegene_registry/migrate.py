@@ -9,10 +9,14 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
 
 from safegene_registry import models
 from safegene_registry.db import Base, Database
+from safegene_registry.postgresql import migration_engine
 
 
 class MigrationError(Exception):
@@ -50,8 +54,8 @@ def alembic_config(connection: Connection | None = None) -> Config:
 def upgrade(database: Database, revision: str = "head") -> None:
     """Run the scripts that the database lacks; several processes may try at once.
 
-    The write lock is taken before the database is asked where it stands, so the second
-    one waits and then finds nothing left to do.
+    A lock is taken before the database is asked where it stands, so the second one
+    waits and then finds nothing left to do.
     """
     with migrating(database) as connection:
         command.upgrade(alembic_config(connection), revision)
@@ -63,15 +67,65 @@ def downgrade(database: Database, revision: str) -> None:
         command.downgrade(alembic_config(connection), revision)
 
 
-@contextmanager
-def migrating(database: Database) -> Iterator[Connection]:
-    """One transaction for all scripts, in which tables may be replaced.
-
-    SQLite changes a table by replacing it, which foreign keys must not notice; they are
-    checked as a whole before the commit.
+def check_schema(database: Database) -> None:
+    """Make sure that the database has the schema that this program was written for.
 
     Raises:
-        MigrationError: the scripts have left rows that refer to nothing.
+        MigrationError: its schema is older or newer, or it cannot be reached.
+    """
+    scripts = ScriptDirectory.from_config(alembic_config())
+    newest = scripts.get_current_head()
+    try:
+        with database.engine.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+    except DBAPIError as error:
+        reason = str(error.orig).partition("\n")[0]
+        message = f"cannot read the database at {database.place}: {reason}"
+        raise MigrationError(message) from error
+    if found == newest:
+        return
+    known = {script.revision for script in scripts.walk_revisions()}
+    remedy = (
+        "run `safegene-registry migrate` first"
+        if found is None or found in known
+        else "a newer version of safegene has migrated it: install that here, too"
+    )
+    message = (
+        f"the schema of {database.place} is at revision {found or 'none'}, this version"
+        f" of safegene needs {newest}: {remedy}"
+    )
+    raise MigrationError(message)
+
+
+@contextmanager
+def migrating(database: Database) -> Iterator[Connection]:
+    """A connection on which scripts may replace tables.
+
+    Raises:
+        MigrationError: the database cannot be reached, or the scripts have left rows
+            that refer to nothing.
+    """
+    if database.is_embedded:
+        with migrating_sqlite(database) as connection:
+            yield connection
+        return
+    engine = migration_engine(database.url)
+    try:
+        connection = engine.connect()
+    except DBAPIError as error:
+        reason = str(error.orig).partition("\n")[0]
+        message = f"cannot reach the database at {database.place}: {reason}"
+        raise MigrationError(message) from error
+    # `env.py` does the rest: one transaction a script, locks, time-outs.
+    with connection:
+        yield connection
+
+
+@contextmanager
+def migrating_sqlite(database: Database) -> Iterator[Connection]:
+    """One transaction for all scripts; foreign keys are checked as a whole at its end.
+
+    SQLite changes a table by replacing it, which foreign keys must not notice.
     """
     with database.write_engine.connect() as connection:
         raw = connection.connection
@@ -91,4 +145,13 @@ def migrating(database: Database) -> Iterator[Connection]:
             raw.execute("PRAGMA foreign_keys = ON")
 
 
-__all__ = ["alembic_config", "models", "script_directory", "upgrade"]
+__all__ = [
+    "MigrationError",
+    "alembic_config",
+    "check_schema",
+    "downgrade",
+    "migrating",
+    "models",
+    "script_directory",
+    "upgrade",
+]

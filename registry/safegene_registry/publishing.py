@@ -15,7 +15,13 @@ from safegene.artifact.digest import Digest
 from safegene.artifact.manifest import FileEntry, Manifest
 from safegene.artifact.reference import best_version
 from safegene.errors import ArtifactError
-from safegene_registry import repositories
+from safegene_registry import (
+    lock_repository,
+    publishing_repository,
+    removal_repository,
+    removals,
+    repositories,
+)
 from safegene_registry.auth import Principal
 from safegene_registry.catalog import version_detail
 from safegene_registry.log import get_logger
@@ -80,7 +86,7 @@ def open_upload(
             created_at=now,
             expires_at=now + services.settings.upload_ttl,
         )
-        repositories.add_upload(session, upload)
+        publishing_repository.add_upload(session, upload)
     log.info("upload_opened", upload_id=str(upload.id), digest=upload.digest)
     return upload_detail(services, upload)
 
@@ -120,7 +126,7 @@ def published_version(session: Session, manifest: Manifest) -> Version | None:
 def find_upload(services: Services, principal: Principal, upload_id: UUID) -> Upload:
     """The caller's upload; what is another's or expired is not found."""
     with services.database.reading() as session:
-        upload = repositories.find_upload(session, upload_id)
+        upload = publishing_repository.find_upload(session, upload_id)
     if (
         upload is None
         or upload.token_id != principal.token_id
@@ -172,7 +178,7 @@ def missing_files(
     public. An unreferenced blob of somebody else's upload does not count.
     """
     with services.database.reading() as session:
-        shared = repositories.known_blobs(
+        shared = publishing_repository.known_blobs(
             session, {entry.digest for entry in manifest.files}
         )
     staged = services.store.staged(upload.id)
@@ -245,6 +251,7 @@ def complete_upload(
             # Another connection has ended this upload, or a sweep has taken a blob
             # that this upload still has staged. Looking anew tells which.
             log.warning("blob_vanished", upload_id=str(upload_id), blob=str(error))
+            removals.wait_for_end(services, digests_of(upload))
         except (ArtifactError, ProblemError) as error:
             if not is_passing(error):
                 withdraw_blobs(services, upload_id)
@@ -254,6 +261,12 @@ def complete_upload(
             return version, created
     detail = f"Blobs of upload {upload_id} keep vanishing before they are published."
     raise StorageError(detail)
+
+
+def digests_of(upload: Upload) -> set[Digest]:
+    """The blobs of an upload."""
+    manifest = Manifest.from_bytes(upload.manifest)
+    return {Digest.parse(entry.digest) for entry in manifest.files}
 
 
 def is_passing(error: Exception) -> bool:
@@ -324,14 +337,15 @@ def publish(
         tags: of the blobs that were verified.
     """
     with services.database.writing() as session:
-        repositories.find_vector(session, manifest.vector, lock=True)
-        if repositories.find_upload(session, upload.id) is None:
+        if publishing_repository.find_upload(session, upload.id, lock=True) is None:
             # Whoever cancelled was told that nothing would be published.
             raise no_upload(upload.id)
+        lock_repository.lock_vector(session, manifest.vector)
         existing = published_version(session, manifest)
         if existing is None:
+            keep_blobs(session, manifest)
             check_present(services.store, manifest, tags)
-        version = existing or repositories.add_version(
+        version = existing or publishing_repository.add_version(
             session,
             manifest,
             manifest_bytes=upload.manifest,
@@ -341,7 +355,7 @@ def publish(
         )
         if existing is None:
             move_head(session, version)
-        repositories.set_upload_state(session, upload.id, PUBLISHED)
+        publishing_repository.set_upload_state(session, upload.id, PUBLISHED)
         detail = version_detail(session, manifest.vector, version)
     if existing is None:
         log.info(
@@ -355,21 +369,36 @@ def publish(
     return detail, existing is None
 
 
+def keep_blobs(session: Session, manifest: Manifest) -> None:
+    """Let no blob of the version be removed until it is published.
+
+    Raises:
+        BlobGoneError: one already is being removed.
+    """
+    digests = {entry.digest for entry in manifest.files}
+    lock_repository.lock_blobs(session, digests)
+    running = removal_repository.find_removals(session, digests)
+    if running:
+        raise BlobGoneError(min(running))
+
+
 def move_head(session: Session, version: Version) -> None:
     """Count the version, and point at it if it is the newest of its family."""
     head = repositories.find_head(session, version.vector_id, version.fingerprint)
     if head is None:
-        repositories.add_head(session, version)
+        publishing_repository.add_head(session, version)
         return
     newest = best_version([head.version.version, version.version], None)
-    repositories.advance_head(session, head, version, newest=newest == version.version)
+    publishing_repository.advance_head(
+        session, head, version, newest=newest == version.version
+    )
 
 
 def cancel_upload(services: Services, principal: Principal, upload_id: UUID) -> None:
     """End an upload and drop what it staged; a published version stays."""
     find_upload(services, principal, upload_id)
     with services.database.writing() as session:
-        repositories.delete_upload(session, upload_id)
+        publishing_repository.delete_upload(session, upload_id)
     withdraw_blobs(services, upload_id)
     services.store.discard(upload_id)
     log.info("upload_cancelled", upload_id=str(upload_id))

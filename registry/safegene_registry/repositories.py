@@ -11,19 +11,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, select, tuple_, update
+from sqlalchemy import Select, func, select, tuple_
 from sqlalchemy.orm import Session, contains_eager, undefer
 
-from safegene.artifact.manifest import BaseModelRef, Manifest
+from safegene.artifact.manifest import BaseModelRef
 from safegene.artifact.reference import VectorName
 from safegene_registry.models import (
     ArchitectureRow,
-    Blob,
     File,
     Head,
-    Member,
-    Namespace,
-    Upload,
     Vector,
     Version,
 )
@@ -42,14 +38,12 @@ class SearchFilter:
 # Vectors and versions
 
 
-def find_vector(
-    session: Session, vector: VectorName, *, lock: bool = False
-) -> Vector | None:
-    """The vector of this name; `lock` keeps other publishers of it out."""
+def find_vector(session: Session, vector: VectorName) -> Vector | None:
+    """The vector of this name."""
     query = select(Vector).where(
         Vector.namespace == vector.namespace, Vector.name == vector.name
     )
-    return session.scalar(query.with_for_update() if lock else query)
+    return session.scalar(query)
 
 
 def search_vectors(
@@ -250,139 +244,3 @@ def nearest_architectures(
         .limit(limit)
     )
     return session.scalars(query).all()
-
-
-# Publishing
-
-
-def add_version(
-    session: Session,
-    manifest: Manifest,
-    *,
-    manifest_bytes: bytes,
-    token_id: UUID,
-    account_id: UUID,
-    published_at: datetime,
-) -> Version:
-    """Insert a version with its files, and whatever it is the first to need.
-
-    Whoever publishes first into a namespace owns it.
-
-    Heads are left to the caller, who knows how versions are ordered.
-    """
-    if session.get(Namespace, manifest.namespace) is None:
-        session.add(Namespace(name=manifest.namespace))
-        session.flush()
-        session.add(
-            Member(namespace=manifest.namespace, account_id=account_id, role="owner")
-        )
-    vector = find_vector(session, manifest.vector)
-    if vector is None:
-        vector = Vector(namespace=manifest.namespace, name=manifest.name)
-        session.add(vector)
-    architecture = manifest.architecture
-    fingerprint = str(architecture.fingerprint)
-    if session.get(ArchitectureRow, fingerprint) is None:
-        session.add(
-            ArchitectureRow(
-                fingerprint=fingerprint,
-                model_type=architecture.model_type,
-                hidden_size=architecture.hidden_size,
-                layers=architecture.layers,
-                document=architecture.model_dump_json(),
-            )
-        )
-    sizes = {entry.digest: entry.size for entry in manifest.files}
-    for digest, size in sizes.items():
-        if session.get(Blob, digest) is None:
-            session.add(Blob(digest=digest, size_bytes=size))
-    session.flush()
-    version = Version(
-        vector_id=vector.id,
-        version=manifest.version,
-        digest=str(manifest.digest),
-        manifest=manifest_bytes,
-        description=manifest.description,
-        license=manifest.license,
-        base_model_id=manifest.base_model.id,
-        base_model_revision=manifest.base_model.revision,
-        fingerprint=fingerprint,
-        rank=manifest.rank,
-        size_bytes=manifest.size_bytes,
-        token_id=token_id,
-        published_at=published_at,
-    )
-    session.add(version)
-    session.flush()
-    session.add_all(
-        File(version_id=version.id, path=entry.path, digest=entry.digest)
-        for entry in manifest.files
-    )
-    session.flush()
-    return version
-
-
-def add_head(session: Session, version: Version) -> None:
-    """Make a version the first and newest of its vector within its family."""
-    session.add(
-        Head(
-            vector_id=version.vector_id,
-            fingerprint=version.fingerprint,
-            version_id=version.id,
-            version_count=1,
-            published_at=version.published_at,
-        )
-    )
-    session.flush()
-
-
-def advance_head(
-    session: Session, head: Head, version: Version, *, newest: bool
-) -> None:
-    """Count one more version, and move the head to it if it is the newest."""
-    head.version_count += 1
-    if newest:
-        head.version_id = version.id
-        head.published_at = version.published_at
-    session.flush()
-
-
-# Uploads
-
-
-def add_upload(session: Session, upload: Upload) -> None:
-    """Keep a new upload."""
-    session.add(upload)
-    session.flush()
-
-
-def find_upload(session: Session, upload_id: UUID) -> Upload | None:
-    """The upload of this id."""
-    return session.get(Upload, upload_id)
-
-
-def set_upload_state(session: Session, upload_id: UUID, state: str) -> None:
-    """Move an upload on."""
-    session.execute(update(Upload).where(Upload.id == upload_id).values(state=state))
-
-
-def delete_upload(session: Session, upload_id: UUID) -> None:
-    """Forget an upload."""
-    session.execute(delete(Upload).where(Upload.id == upload_id))
-
-
-def expired_uploads(session: Session, now: datetime, limit: int) -> Sequence[UUID]:
-    """Some uploads whose time is over, the longest over first."""
-    query = select(Upload.id).where(Upload.expires_at <= now)
-    return session.scalars(query.order_by(Upload.expires_at).limit(limit)).all()
-
-
-def upload_ids(session: Session) -> Sequence[UUID]:
-    """Every upload there is."""
-    return session.scalars(select(Upload.id)).all()
-
-
-def known_blobs(session: Session, digests: Iterable[str]) -> set[str]:
-    """Which of these blobs belong to a published version."""
-    query = select(Blob.digest).where(Blob.digest.in_(list(digests)))
-    return set(session.scalars(query))

@@ -1,4 +1,4 @@
-"""Run the service: migrate, listen, say so, stop in good order."""
+"""Run the service: prepare the data, listen, say so, stop in good order."""
 
 import json
 import os
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import uvicorn
 
-from safegene_registry import token_repository
+from safegene_registry import lock_repository, token_repository
 from safegene_registry.app import create_app
 from safegene_registry.auth import Scope, create_token
 from safegene_registry.db import Database
 from safegene_registry.log import configure_logging, get_logger
-from safegene_registry.migrate import upgrade
+from safegene_registry.migrate import check_schema, upgrade
 from safegene_registry.settings import Settings
 
 log = get_logger("safegene_registry.server")
@@ -23,17 +23,34 @@ log = get_logger("safegene_registry.server")
 FIRST_TOKEN_NAME = "first admin"  # noqa: S105 - a name, not a secret
 
 
+def open_database(settings: Settings) -> Database:
+    """The database, made if it is the embedded one and there is none."""
+    if settings.database_url is None:
+        settings.data.mkdir(parents=True, exist_ok=True)
+    return Database(settings.parsed_database_url)
+
+
 def prepare_data(settings: Settings) -> Database:
-    """Make the data directory if need be and migrate its database."""
-    settings.data.mkdir(parents=True, exist_ok=True)
-    database = Database(settings.database_path)
-    upgrade(database)
+    """The database with the schema that this program needs.
+
+    The embedded one is migrated. One that several programs share never is by the way:
+    that is a step of its own, with a program that may change tables.
+
+    Raises:
+        MigrationError: the shared database has another schema, or cannot be reached.
+    """
+    database = open_database(settings)
+    if database.is_embedded:
+        upgrade(database)
+    else:
+        check_schema(database)
     return database
 
 
 def first_token(database: Database) -> str | None:
     """Make the first admin token; None when there are tokens already."""
     with database.writing() as session:
+        lock_repository.lock_first_token(session)
         if token_repository.has_tokens(session):
             return None
         return create_token(session, name=FIRST_TOKEN_NAME, scope=Scope.ADMIN)

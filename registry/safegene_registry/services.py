@@ -32,10 +32,10 @@ class Services:
 
 
 def open_services(settings: Settings) -> Services:
-    """Open the database and the blob store; the database must be migrated."""
+    """Open the database and the blob store; the first must have been migrated."""
     return Services(
         settings=settings,
-        database=Database(settings.database_path),
+        database=Database(settings.parsed_database_url),
         store=open_store(settings),
     )
 

@@ -1,7 +1,7 @@
 """Settings of the registry: environment variables `SAFEGENE_REGISTRY_*`, then defaults.
 
-Every default is good for a laptop: SQLite and a directory beside it. There is no secret
-among them. `docs/registry.md` lists the fields and a test keeps that list true.
+Every default is good for a laptop: SQLite and a directory beside it. No secret has a
+default. `docs/registry.md` lists the fields and a test keeps that list true.
 """
 
 from datetime import timedelta
@@ -9,8 +9,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL
+
+from safegene_registry.postgresql import postgresql_url
+from safegene_registry.sqlite import sqlite_url
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -36,6 +40,9 @@ class Settings(BaseSettings):
 
     data: Path = Path("safegene-registry-data")
     """Directory of the embedded registry: the database and the blobs live in it."""
+
+    database_url: SecretStr | None = None
+    """`postgresql://USER:PASSWORD@HOST:PORT/DATABASE`; unset, SQLite in `DATA`."""
 
     public_url: str | None = Field(default=None, pattern=HTTP_URL)
     """Base of the absolute links in answers; unset, each request's own base is used."""
@@ -105,7 +112,22 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return self
 
+    @field_validator("database_url")
+    @classmethod
+    def check_database_url(cls, given: SecretStr | None) -> SecretStr | None:
+        """Refuse what is no URL of a PostgreSQL database."""
+        if given is not None:
+            postgresql_url(given.get_secret_value())
+        return given
+
     @property
     def database_path(self) -> Path:
-        """The SQLite file."""
+        """The SQLite file, where there is no other database."""
         return self.data / "registry.sqlite3"
+
+    @property
+    def parsed_database_url(self) -> URL:
+        """Where the database is, for SQLAlchemy."""
+        if self.database_url is None:
+            return sqlite_url(self.database_path)
+        return postgresql_url(self.database_url.get_secret_value())

@@ -4,24 +4,18 @@ At start and with `safegene-registry gc`: expired uploads with all they staged, 
 areas of no upload, and *orphans*, final blobs that no published version names. Refused
 and cancelled uploads take back at once what they alone have promoted.
 
-Why a sweep never takes a blob from a version. A final blob is removed only inside a
-write transaction that has seen no version name it. A version is published only inside a
-write transaction that has seen all its blobs in place. Write transactions exclude each
-other, between processes too (`BEGIN IMMEDIATE`; a database with several writers will
-need a lock around these two). So either the sweep sees the version and leaves its blobs
-alone, or the publication sees the hole and rolls back, and begins anew: of every blob
-that no version names it has a staged copy until it is published. Ages play no part in
-this; the grace period only spares uploads in progress the second round.
+A sweep never takes a blob from a version: `removals` says why. Several processes may
+sweep at once, and beside others that publish.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from uuid import UUID
 
 from safegene.artifact.digest import Digest
-from safegene_registry import repositories
+from safegene_registry import publishing_repository, removals
 from safegene_registry.log import get_logger
 from safegene_registry.problems import ProblemError
 from safegene_registry.services import Services
@@ -34,8 +28,8 @@ SWEEP_LIMIT = 20
 LEFTOVER_LIMIT = 10_000
 """Expired uploads that a start clears away at most; requests get the rest."""
 
-BATCH = 500
-"""Blobs that one statement asks about."""
+BATCH = 100
+"""Blobs that one statement asks about, and one transaction locks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +69,14 @@ def remove_expired(
     """Drop uploads whose time is over, with everything they staged or promoted."""
     now = services.now()
     with services.database.reading() as session:
-        expired = repositories.expired_uploads(session, now, limit)
+        expired = publishing_repository.expired_uploads(session, now, limit)
     if expired and not dry_run:
         with services.database.writing() as session:
-            expired = repositories.expired_uploads(session, now, limit)
+            expired = publishing_repository.expired_uploads(
+                session, now, limit, lock=True
+            )
             for upload_id in expired:
-                repositories.delete_upload(session, upload_id)
+                publishing_repository.delete_upload(session, upload_id)
     removed = []
     for upload_id in expired:
         removed.append(Leftover("upload", str(upload_id)))
@@ -95,7 +91,7 @@ def remove_expired(
 def remove_strays(services: Services, *, dry_run: bool = False) -> list[Leftover]:
     """Drop old staging areas that belong to no upload."""
     with services.database.reading() as session:
-        known = repositories.upload_ids(session)
+        known = publishing_repository.upload_ids(session)
     before = services.now() - services.settings.upload_ttl
     names = services.store.discard_strays(known, before, dry_run=dry_run)
     if names and not dry_run:
@@ -106,52 +102,62 @@ def remove_strays(services: Services, *, dry_run: bool = False) -> list[Leftover
 def remove_orphans(services: Services, *, dry_run: bool = False) -> list[Leftover]:
     """Remove final blobs that no version names and nobody promoted of late."""
     before = services.now() - services.settings.blob_grace
-    removed = []
-    for digest in unreferenced(services, services.store.untouched(before)):
-        if dry_run:
-            size = size_of(services, digest)
-        else:
-            # One by one: publishers wait for the removal of one blob at most.
-            size = remove_unreferenced(services, digest, before=before)
-        if size is not None:
-            removed.append(Leftover("blob", str(digest), size))
+    removed = [] if dry_run else leftovers(resume_removals(services))
+    for digests in unreferenced(services, services.store.untouched(before)):
+        sizes = (
+            sizes_of(services, digests)
+            if dry_run
+            else remove_or_leave(services, digests, before=before)
+        )
+        removed += leftovers(sizes)
     if removed and not dry_run:
         size = sum(blob.size_bytes for blob in removed)
         log.info("orphans_removed", count=len(removed), size_bytes=size)
     return removed
 
 
-def unreferenced(services: Services, digests: Iterator[Digest]) -> Iterator[Digest]:
-    """Those of the blobs that no published version names at the moment."""
+def unreferenced(
+    services: Services, digests: Iterator[Digest]
+) -> Iterator[list[Digest]]:
+    """Those of the blobs that no published version names at the moment, in batches."""
     while batch := list(islice(digests, BATCH)):
         with services.database.reading() as session:
-            known = repositories.known_blobs(session, map(str, batch))
-        yield from (digest for digest in batch if str(digest) not in known)
+            known = publishing_repository.known_blobs(session, map(str, batch))
+        yield [digest for digest in batch if str(digest) not in known]
 
 
-def remove_unreferenced(
-    services: Services, digest: Digest, *, before: datetime
-) -> int | None:
-    """Remove a blob unless a version has come to name it, or an upload to hold it.
+def remove_or_leave(
+    services: Services, digests: Collection[Digest], *, before: datetime | None = None
+) -> dict[Digest, int]:
+    """Remove those that no version names; what cannot be removed now stays.
 
-    Returns:
-        Its size, None when it stays.
+    The next sweep tries again; whoever waits for an answer need not wait for it.
     """
     try:
-        with services.database.writing() as session:
-            if repositories.known_blobs(session, [str(digest)]):
-                return None
-            return services.store.remove(digest, before=before)
+        return removals.remove_unnamed(services, digests, before=before)
     except ProblemError:
-        # The next sweep tries again; the others need not wait for it.
-        log.exception("orphan_kept", digest=str(digest))
-        return None
+        log.exception("blobs_kept", digests=[str(digest) for digest in digests])
+        return {}
 
 
-def size_of(services: Services, digest: Digest) -> int | None:
-    """Size of a final blob, None when it is not there."""
-    found = services.store.find(digest)
-    return None if found is None else found.size
+def resume_removals(services: Services) -> dict[Digest, int]:
+    """Carry out what processes that died have begun; what cannot be stays."""
+    try:
+        return removals.resume(services)
+    except ProblemError:
+        log.exception("removals_kept")
+        return {}
+
+
+def sizes_of(services: Services, digests: Collection[Digest]) -> dict[Digest, int]:
+    """Sizes of those final blobs that are there."""
+    found = {digest: services.store.find(digest) for digest in digests}
+    return {digest: blob.size for digest, blob in found.items() if blob is not None}
+
+
+def leftovers(sizes: Mapping[Digest, int]) -> list[Leftover]:
+    """Blobs as what was cleared away."""
+    return [Leftover("blob", str(digest), size) for digest, size in sizes.items()]
 
 
 def withdraw_blobs(
@@ -162,25 +168,15 @@ def withdraw_blobs(
     Call it before the staging area is discarded. Blobs that somebody else has promoted
     since, or that a version names, stay.
     """
-    store = services.store
-    transaction = services.database.reading if dry_run else services.database.writing
     try:
-        if not store.promoted(upload_id):
-            return []
-        with transaction() as session:
-            mine = store.promoted(upload_id)
-            known = repositories.known_blobs(session, map(str, mine))
-            unnamed = [digest for digest in mine if str(digest) not in known]
-            sizes = [
-                size_of(services, digest) if dry_run else store.remove(digest)
-                for digest in unnamed
-            ]
+        mine = services.store.promoted(upload_id)
     except ProblemError:
         # The sweep takes them later; what is to be answered now is something else.
         log.exception("promoted_blobs_kept", upload_id=str(upload_id))
         return []
-    return [
-        Leftover("blob", str(digest), size)
-        for digest, size in zip(unnamed, sizes, strict=True)
-        if size is not None
-    ]
+    if not dry_run:
+        return leftovers(remove_or_leave(services, mine))
+    with services.database.reading() as session:
+        known = publishing_repository.known_blobs(session, map(str, mine))
+    unnamed = [digest for digest in mine if str(digest) not in known]
+    return leftovers(sizes_of(services, unnamed))

@@ -1,10 +1,11 @@
 """Every SQL statement about accounts and tokens."""
 
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from safegene_registry.lock_repository import insert_missing
 from safegene_registry.models import Account, Token
 
 
@@ -20,11 +21,11 @@ def has_tokens(session: Session) -> bool:
 
 def named_account(session: Session, name: str) -> Account:
     """The account of this name, made if there is none."""
-    account = session.scalar(select(Account).where(Account.name == name))
+    query = select(Account).where(Account.name == name)
+    account = session.scalar(query)
     if account is None:
-        account = Account(name=name, kind="user", is_admin=False)
-        session.add(account)
-        session.flush()
+        insert_missing(session, Account.name, {name: {"id": uuid4(), "kind": "user"}})
+        account = session.scalars(query).one()
     return account
 
 

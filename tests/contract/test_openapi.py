@@ -17,9 +17,9 @@ EXAMPLES = 12
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory):
+def registry(tmp_path_factory, module_parts):
     root = tmp_path_factory.mktemp("contract")
-    with app_registry(root / "data") as registry:
+    with app_registry(root / "data", **module_parts) as registry:
         registry.publish(write_version(root / "v"), root / "v")
         registry.send(write_version(root / "w", version="2.0.0"), root / "w")
         yield registry

@@ -39,18 +39,23 @@ class RunningRegistry:
 
 @contextmanager
 def running_registry(
-    directory: Path, *, environment: Mapping[str, str] | None = None
+    directory: Path,
+    *,
+    data: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[RunningRegistry]:
     """Start `safegene-registry serve` on a free port, and stop it at the end.
 
     Args:
         directory: an existing directory; the data goes below it.
+        data: where the data goes instead, as beside another replica.
         environment: further environment variables.
     """
-    data, ready, log = (directory / name for name in ("data", "ready.json", "log"))
+    ready, log = directory / "ready.json", directory / "log"
+    data = data or directory / "data"
     ready.unlink(missing_ok=True)
     env = {**os.environ, **(environment or {})}
-    token = make_token(data)
+    token = make_token(data, environment=environment)
     with log.open("ab") as stream:
         process = subprocess.Popen(
             [*COMMAND, "serve", "--data", data, "--port", "0", "--ready-file", ready],
@@ -65,13 +70,19 @@ def running_registry(
         stop(process)
 
 
-def make_token(data: Path, *, scope: str = "publish") -> str:
+def make_token(
+    data: Path,
+    *,
+    scope: str = "publish",
+    environment: Mapping[str, str] | None = None,
+) -> str:
     """A new token for the registry in `data`, which is made if need be."""
     result = subprocess.run(
         [
             *(*COMMAND, "token", "create", "--data", data),
             *("--name", "tests", "--scope", scope),
         ],
+        env={**os.environ, **(environment or {})},
         check=True,
         capture_output=True,
         text=True,

@@ -33,6 +33,7 @@ from safegene_registry.models.columns import (
     DIGEST,
     DOCUMENT,
     PART,
+    StoredText,
     created_now,
     digest_check,
     key_text,
@@ -127,7 +128,7 @@ class Token(Base):
         ForeignKey("accounts.id"), index=True, comment="whom it lets in"
     )
     name: Mapped[str] = mapped_column(
-        String(128), comment="what its holder calls it; need not be unique"
+        StoredText(128), comment="what its holder calls it; need not be unique"
     )
     digest: Mapped[str] = mapped_column(DIGEST, comment="sha256 of the secret")
     scope: Mapped[str] = mapped_column(

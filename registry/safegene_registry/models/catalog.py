@@ -19,7 +19,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     LargeBinary,
-    Text,
     UniqueConstraint,
     Uuid,
 )
@@ -29,6 +28,7 @@ from safegene_registry.db import Base, UtcDateTime
 from safegene_registry.models.columns import (
     DIGEST,
     PART,
+    StoredText,
     created_now,
     digest_check,
     key_text,
@@ -50,7 +50,7 @@ class ArchitectureRow(Base):
     hidden_size: Mapped[int]
     layers: Mapped[int]
     document: Mapped[str] = mapped_column(
-        Text, comment="the whole structure, as JSON; the fingerprint names it"
+        StoredText, comment="the whole structure, as JSON; the fingerprint names it"
     )
 
 
@@ -85,10 +85,10 @@ class Version(Base):
     manifest: Mapped[bytes] = mapped_column(
         LargeBinary, deferred=True, deferred_raiseload=True, comment="its exact bytes"
     )
-    description: Mapped[str] = mapped_column(Text)
-    license: Mapped[str] = mapped_column(Text)
+    description: Mapped[str] = mapped_column(StoredText)
+    license: Mapped[str] = mapped_column(StoredText)
     base_model_id: Mapped[str] = mapped_column(key_text(), index=True)
-    base_model_revision: Mapped[str] = mapped_column(Text)
+    base_model_revision: Mapped[str] = mapped_column(StoredText)
     fingerprint: Mapped[str] = mapped_column(
         DIGEST, ForeignKey("architectures.fingerprint")
     )
@@ -119,7 +119,7 @@ class VersionState(Base):
     yanked_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, comment="hidden from resolution since; null: not yanked"
     )
-    yank_reason: Mapped[str | None] = mapped_column(Text)
+    yank_reason: Mapped[str | None] = mapped_column(StoredText)
 
 
 class Blob(Base):

@@ -1,24 +1,58 @@
 """Column types and checks that the tables share."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import JSON, CheckConstraint, String, Text, func
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import MappedColumn, mapped_column
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from safegene_registry.db import UtcDateTime
 
 
-def key_text(length: int | None = None) -> TypeEngine[str]:
-    """Text that is a key or part of one, compared byte by byte on every database.
+class StoredText(TypeDecorator[str]):
+    """Text that every database can hold and compares as it should.
 
-    PostgreSQL would otherwise compare by the rules of a language, which an upgrade of
-    the operating system can change under an index.
+    PostgreSQL cannot hold the character NUL: it becomes U+FFFD, in what is stored and
+    in what is looked for.
+
+    Args:
+        length: at most so many characters.
+        bytewise: compare byte by byte, as SQLite does. PostgreSQL would compare by the
+            rules of a language, which an upgrade of the operating system can change
+            under an index. For keys.
     """
-    plain = Text() if length is None else String(length)
-    bytewise = Text(collation="C") if length is None else String(length, collation="C")
-    return plain.with_variant(bytewise, "postgresql")
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, length: int | None = None, *, bytewise: bool = False) -> None:
+        super().__init__()
+        self.length = length
+        self.bytewise = bytewise
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The database's type."""
+        on_postgresql = dialect.name == "postgresql"
+        collation = "C" if self.bytewise and on_postgresql else None
+        kind = Text if self.length is None else String
+        return kind(self.length, collation=collation)
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Store what can be stored."""
+        del dialect
+        return (
+            None
+            if value is None
+            else value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        )
+
+
+def key_text(length: int | None = None) -> StoredText:
+    """Text that is a key or part of one."""
+    return StoredText(length, bytewise=True)
 
 
 DIGEST = key_text(71)

@@ -1,10 +1,32 @@
-"""Stores and buckets, each of them emptied for the next test."""
+"""Databases, stores and buckets, each of them empty for the next test."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from safegene_registry.db import Database
+from safegene_registry.postgresql import postgresql_url
+from safegene_registry.sqlite import sqlite_url
 from safegene_registry.storage import BlobStore
 from support.s3_stores import empty_bucket
-from support.services import new_bucket
+from support.services import new_bucket, new_database
 from support.stores import Place, directory_place, s3_place
+
+
+@pytest.fixture
+def empty_url(postgres_server: str) -> Iterator[str]:
+    with new_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    if request.param == "sqlite":
+        database = Database(sqlite_url(tmp_path / "registry.sqlite3"))
+    else:
+        database = Database(postgresql_url(request.getfixturevalue("empty_url")))
+    yield database
+    database.dispose()
 
 
 @pytest.fixture(scope="module")

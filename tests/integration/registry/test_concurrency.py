@@ -1,14 +1,20 @@
-"""Many publishers of one version at once, over HTTP: the database has one winner."""
+"""Many publishers at once, over HTTP, of replicas where the database can be shared.
+
+Of one version the database has one winner; of different ones none is lost.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Barrier
 
 import httpx
 import pytest
+from support.backends import environment_of
 from support.registry_app import MANIFEST_MEDIA_TYPE, bearer
-from support.registry_server import RunningRegistry, running_registry
-from support.versions import write_version
+from support.registry_server import running_registry
+from support.versions import llama_config, write_version
 
 from safegene.artifact.digest import digest_bytes
 from safegene.artifact.manifest import TENSORS_NAME, Manifest
@@ -21,19 +27,42 @@ TIMEOUT = 120.0
 """Of one request, on a busy machine."""
 
 
+@dataclass(frozen=True)
+class Replicas:
+    """Processes that serve one registry, and a token for all of them."""
+
+    urls: list[str]
+    token: str
+    data: Path
+
+    def client(self, number: int = 0) -> httpx.Client:
+        """Of the replica whose turn it is."""
+        return httpx.Client(
+            base_url=self.urls[number % len(self.urls)],
+            headers=bearer(self.token),
+            timeout=TIMEOUT,
+            trust_env=False,
+        )
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with running_registry(tmp_path_factory.mktemp("registry")) as running:
-        yield running
-
-
-def client_of(server: RunningRegistry) -> httpx.Client:
-    return httpx.Client(
-        base_url=server.url,
-        headers=bearer(server.token),
-        timeout=TIMEOUT,
-        trust_env=False,
-    )
+def replicas(tmp_path_factory, module_parts):
+    """Two of them, or the one process that an embedded database allows."""
+    environment = environment_of(module_parts)
+    data = tmp_path_factory.mktemp("data")
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(
+                running_registry(
+                    tmp_path_factory.mktemp("replica"),
+                    data=data,
+                    environment=environment,
+                )
+            )
+            for _ in range(2 if module_parts else 1)
+        ]
+        urls = [replica.url for replica in running]
+        yield Replicas(urls, running[0].token, data)
 
 
 def send(client: httpx.Client, manifest: Manifest, directory: Path) -> str:
@@ -52,18 +81,18 @@ def send(client: httpx.Client, manifest: Manifest, directory: Path) -> str:
     return f"/v1/uploads/{opened.json()['id']}/complete"
 
 
-def complete_at_once(server: RunningRegistry, urls: list[str]) -> list[httpx.Response]:
+def complete_at_once(replicas: Replicas, urls: list[str]) -> list[httpx.Response]:
     """Complete all uploads in the same moment, each on a connection of its own."""
     barrier = Barrier(len(urls))
 
-    def complete(url: str) -> httpx.Response:
-        with client_of(server) as client:
+    def complete(number: int, url: str) -> httpx.Response:
+        with replicas.client(number) as client:
             client.get("/healthz")
             barrier.wait()
             return client.post(url)
 
     with ThreadPoolExecutor(len(urls)) as pool:
-        return list(pool.map(complete, urls))
+        return list(pool.map(complete, range(len(urls)), urls))
 
 
 def versions_of(client: httpx.Client, vector: str) -> list[tuple[str, str]]:
@@ -72,20 +101,20 @@ def versions_of(client: httpx.Client, vector: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_of_different_manifests_exactly_one_is_published(server, tmp_path, number):
+def test_of_different_manifests_exactly_one_is_published(replicas, tmp_path, number):
     """One 201; everybody else hears that the version exists, and leaves nothing."""
     vector = f"different/round-{number}"
     manifests = [
         write_version(tmp_path / str(seed), vector=vector, seed=100 * number + seed)
         for seed in range(PUBLISHERS)
     ]
-    with client_of(server) as client:
+    with replicas.client() as client:
         urls = [
             send(client, manifest, tmp_path / str(seed))
             for seed, manifest in enumerate(manifests)
         ]
 
-        answers = complete_at_once(server, urls)
+        answers = complete_at_once(replicas, urls)
 
         assert sorted(answer.status_code for answer in answers) == [201] + [409] * 7
         for answer in answers:
@@ -96,7 +125,7 @@ def test_of_different_manifests_exactly_one_is_published(server, tmp_path, numbe
         assert versions_of(client, vector) == [("1.0.0", digest)]
         for file in answers[winner].json()["files"]:
             assert str(digest_bytes(client.get(file["url"]).content)) == file["digest"]
-        kept = {path.name for path in (server.data / "blobs").rglob("*")}
+        kept = {path.name for path in (replicas.data / "blobs").rglob("*")}
         for at, manifest in enumerate(manifests):
             tensors = manifest.file(TENSORS_NAME).digest.removeprefix("sha256:")
             assert (tensors in kept) == (at == winner)
@@ -104,15 +133,15 @@ def test_of_different_manifests_exactly_one_is_published(server, tmp_path, numbe
 
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_the_same_manifest_is_published_once_and_succeeds_everywhere(
-    server, tmp_path, number
+    replicas, tmp_path, number
 ):
     """Uploads of their own or one shared by all: every answer is a success."""
     vector = f"same/round-{number}"
     manifest = write_version(tmp_path / "v", vector=vector, seed=1000 + number)
-    with client_of(server) as client:
+    with replicas.client() as client:
         urls = [send(client, manifest, tmp_path / "v") for _ in range(PUBLISHERS // 2)]
 
-        answers = complete_at_once(server, urls + urls[:1] * (PUBLISHERS // 2))
+        answers = complete_at_once(replicas, urls + urls[:1] * (PUBLISHERS // 2))
 
         assert sorted(answer.status_code for answer in answers) == [200] * 7 + [201]
         assert all(answer.json() == answers[0].json() for answer in answers)
@@ -120,3 +149,52 @@ def test_the_same_manifest_is_published_once_and_succeeds_everywhere(
         assert versions_of(client, vector) == [("1.0.0", digest)]
         for file in answers[0].json()["files"]:
             assert str(digest_bytes(client.get(file["url"]).content)) == file["digest"]
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_different_vectors_of_a_new_namespace_are_all_published(
+    replicas, tmp_path, number
+):
+    """Every one of them is the first to need the namespace, the family and a blob."""
+    config = llama_config(layers=2 + number)
+    manifests = [
+        write_version(
+            tmp_path / str(at), vector=f"new-{number}/v{at}", seed=at, config=config
+        )
+        for at in range(PUBLISHERS)
+    ]
+    with replicas.client() as client:
+        urls = [
+            send(client, manifest, tmp_path / str(at))
+            for at, manifest in enumerate(manifests)
+        ]
+
+        answers = complete_at_once(replicas, urls)
+
+        assert [answer.status_code for answer in answers] == [201] * PUBLISHERS
+        for at, manifest in enumerate(manifests):
+            expected = [("1.0.0", str(manifest.digest))]
+            assert versions_of(client, f"new-{number}/v{at}") == expected
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_different_versions_of_a_new_vector_are_all_published(
+    replicas, tmp_path, number
+):
+    """The newest is the newest, whoever came last; all are counted."""
+    versions = [f"1.{at}.0" for at in range(PUBLISHERS)]
+    vector = f"versions/round-{number}"
+    with replicas.client() as client:
+        urls = []
+        for at, version in enumerate(versions):
+            place = tmp_path / version
+            manifest = write_version(place, vector=vector, version=version, seed=at)
+            urls.append(send(client, manifest, place))
+
+        answers = complete_at_once(replicas, urls)
+
+        assert [answer.status_code for answer in answers] == [201] * PUBLISHERS
+        found = client.get(f"/v1/vectors/{vector}").json()
+        assert [entry["version"] for entry in found["versions"]] == versions[::-1]
+        assert found["latest"]["version"] == versions[-1]
+        assert found["version_count"] == PUBLISHERS

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from safegene_registry.sweeping import remove_orphans
+from support.backends import Parts, environment_of
 from support.registry_app import AppRegistry, app_registry
 from support.versions import write_version
 
@@ -21,14 +22,15 @@ VERSIONS = 4
 
 
 @pytest.fixture
-def registry(tmp_path: Path):
-    with app_registry(tmp_path / "data") as running:
+def registry(tmp_path: Path, parts: Parts):
+    with app_registry(tmp_path / "data", **parts) as running:
         yield running
 
 
-def gc(data: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def gc(data: Path, *options: str, parts: Parts) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "safegene_registry", "gc", "--data", data, *options],
+        env={**os.environ, **environment_of(parts)},
         capture_output=True,
         text=True,
         check=False,
@@ -48,7 +50,7 @@ def orphaned(registry: AppRegistry, directory: Path) -> dict[str, int]:
 
 
 def test_the_command_prints_what_it_removes_beside_a_running_registry(
-    registry, tmp_path
+    registry, tmp_path, parts
 ):
     """A dry run tells the same lines first and removes nothing."""
     orphans = orphaned(registry, tmp_path / "old")
@@ -56,10 +58,10 @@ def test_the_command_prints_what_it_removes_beside_a_running_registry(
     for file in published["files"]:
         orphans.pop(file["digest"], None)
 
-    told = gc(registry.data, "--dry-run")
+    told = gc(registry.data, "--dry-run", parts=parts)
     before = len(registry.final_blobs())
-    done = gc(registry.data)
-    again = gc(registry.data)
+    done = gc(registry.data, parts=parts)
+    again = gc(registry.data, parts=parts)
 
     assert (told.returncode, done.returncode, again.returncode) == (0, 0, 0), done
     lines = {f"blob {digest} {size}" for digest, size in orphans.items()}
@@ -77,16 +79,17 @@ def test_the_command_prints_what_it_removes_beside_a_running_registry(
 
 def test_the_command_makes_no_registry_where_there_is_none(tmp_path):
     """A mistyped directory is an error, not an empty registry."""
-    ended = gc(tmp_path / "typo")
+    ended = gc(tmp_path / "typo", parts={})
 
     assert ended.returncode == 2
     assert "there is no registry in" in ended.stderr
     assert not (tmp_path / "typo").exists()
 
 
-def test_every_version_has_its_blobs_however_often_is_swept(tmp_path):
+def test_every_version_has_its_blobs_however_often_is_swept(tmp_path, parts):
     """Publishers share blobs while sweeps without any grace run all the time."""
-    with app_registry(tmp_path / "data", blob_grace=timedelta(0)) as registry:
+    settings = {**parts, "blob_grace": timedelta(0)}
+    with app_registry(tmp_path / "data", **settings) as registry:
         ended = threading.Event()
         removed = []
 

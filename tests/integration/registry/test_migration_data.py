@@ -6,9 +6,11 @@ from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
+from alembic.script import ScriptDirectory
 from safegene_registry.db import Database
-from safegene_registry.migrate import downgrade, upgrade
+from safegene_registry.migrate import alembic_config, downgrade, upgrade
 from sqlalchemy import inspect
+from sqlalchemy.exc import IntegrityError
 
 from safegene.artifact.digest import digest_bytes
 
@@ -17,6 +19,7 @@ TYPES = {
     **dict.fromkeys(
         ("id", "token_id", "vector_id", "version_id", "account_id"), sa.Uuid
     ),
+    **dict.fromkeys(("hidden_size", "layers", "rank", "size_bytes"), sa.Integer),
     **dict.fromkeys(("manifest",), sa.LargeBinary),
     **dict.fromkeys(
         ("published_at", "created_at", "expires_at", "revoked_at"),
@@ -24,13 +27,6 @@ TYPES = {
     ),
     "is_admin": sa.Boolean,
 }
-
-
-@pytest.fixture
-def database(tmp_path):
-    database = Database(tmp_path / "registry.sqlite3")
-    yield database
-    database.dispose()
 
 
 def table(name: str, *columns: str) -> sa.TableClause:
@@ -149,6 +145,33 @@ def test_old_rows_survive(database, old):
 
     assert everything(database) == before
     assert sum(map(len, before.values())) == 22
+
+
+REFUSED = (
+    "UPDATE versions SET description = 'other'",
+    "DELETE FROM versions",
+    "UPDATE files SET digest = digest",
+    "DELETE FROM files",
+    "UPDATE architectures SET layers = 99",
+    "DELETE FROM architectures",
+)
+
+
+def test_insert_only_tables_stay_so_after_every_script(database, old):
+    """SQLite drops a table's triggers when a script has to copy it."""
+    scripts = ScriptDirectory.from_config(alembic_config()).walk_revisions()
+    revisions = [script.revision for script in scripts][::-1]
+
+    for revision in revisions:
+        upgrade(database, revision)
+        for statement in REFUSED:
+            with (
+                pytest.raises(IntegrityError, match="are insert-only"),
+                database.write_engine.begin() as connection,
+            ):
+                connection.exec_driver_sql(statement)
+
+    assert len(revisions) > 1
 
 
 def test_going_back_keeps_the_rows_as_well(database, old):

@@ -8,10 +8,10 @@ VERSIONS = ("1.0.0", "1.2.0", "1.10.0", "2.0.0rc1")
 
 
 @pytest.fixture(scope="module")
-def stocked(tmp_path_factory):
+def stocked(tmp_path_factory, module_parts):
     """Several vectors; `acme/refusal` in several versions."""
     root = tmp_path_factory.mktemp("stocked")
-    with app_registry(root / "data") as registry:
+    with app_registry(root / "data", **module_parts) as registry:
 
         def add(vector, version="1.0.0", description="Words.", **facts):
             facts["description"] = description
@@ -233,3 +233,20 @@ def test_a_version_is_found_in_any_spelling(stocked, spelling):
 
     assert answer.json()["version"] == "1.2.0"
     assert answer.json()["digest"] == str(manifests["1.2.0"].digest)
+
+
+def test_text_with_a_nul_is_published_and_looked_for(registry, tmp_path):
+    """PostgreSQL cannot hold one: the manifest does, the copy to search has U+FFFD."""
+    manifest = write_version(tmp_path / "v", description="before\x00after")
+    assert registry.publish(manifest, tmp_path / "v").status_code == 201
+
+    found = registry.client.get("/v1/vectors", params={"query": "after"}).json()
+    exact = registry.client.get("/v1/vectors/acme/refusal/versions/1.0.0/manifest")
+
+    assert [item["description"] for item in found["items"]] == ["before\ufffdafter"]
+    assert exact.content == manifest.to_bytes()
+    for asked in ("query", "namespace", "base_model"):
+        answer = registry.client.get("/v1/vectors", params={asked: "\x00"})
+        assert answer.status_code == 200
+    path = "/v1/vectors/acme/refusal/versions/1.0.0/files/%00"
+    assert registry.client.get(path).status_code == 404

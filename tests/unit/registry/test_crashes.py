@@ -8,6 +8,7 @@ import pytest
 from safegene_registry.db import Database
 from safegene_registry.directory_store import DirectoryBlobStore
 from safegene_registry.storage import StagedBlobMissingError
+from support.faults import accept_inserts, refuse_inserts
 from support.versions import write_version
 
 from safegene.artifact.digest import Digest
@@ -94,10 +95,7 @@ def test_a_failing_statement_takes_the_whole_transaction_back(registry, tmp_path
     upload = registry.send(write_version(tmp_path / "v"), tmp_path / "v")
     database: Database = registry.services.database
     with database.writing() as session:
-        session.connection().exec_driver_sql(
-            "CREATE TRIGGER refuse BEFORE INSERT ON heads BEGIN"
-            " SELECT RAISE(ABORT, 'no heads today'); END"
-        )
+        refuse_inserts(session, "heads")
 
     failed = registry.complete(upload)
     with database.writing() as session:
@@ -106,7 +104,7 @@ def test_a_failing_statement_takes_the_whole_transaction_back(registry, tmp_path
             table: connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()
             for table in ("namespaces", "vectors", "versions", "files", "blobs")
         }
-        connection.exec_driver_sql("DROP TRIGGER refuse")
+        accept_inserts(session, "heads")
 
     assert failed.status_code == 500
     assert "heads" not in failed.text

@@ -11,10 +11,10 @@ FILE_URL = f"{VERSION_URL}/files/{TENSORS_NAME}"
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
+def served(tmp_path_factory, module_parts):
     root = tmp_path_factory.mktemp("served")
     manifest = write_version(root / "v")
-    with app_registry(root / "data") as registry:
+    with app_registry(root / "data", **module_parts) as registry:
         registry.publish(manifest, root / "v")
         yield registry, manifest, (root / "v" / TENSORS_NAME).read_bytes()
 
@@ -191,9 +191,9 @@ def test_an_unknown_file_is_not_found(served, path):
     assert answer.json()["type"].endswith("/problems/not-found")
 
 
-def test_a_file_lost_from_the_disk_is_a_problem_not_a_short_answer(tmp_path):
+def test_a_file_lost_from_the_disk_is_a_problem_not_a_short_answer(tmp_path, parts):
     manifest = write_version(tmp_path / "v")
-    with app_registry(tmp_path / "data") as registry:
+    with app_registry(tmp_path / "data", **parts) as registry:
         registry.publish(manifest, tmp_path / "v")
         digest = manifest.file(TENSORS_NAME).digest.removeprefix("sha256:")
         blob = registry.data / "blobs" / "sha256" / digest[:2] / digest

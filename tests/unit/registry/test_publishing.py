@@ -236,9 +236,9 @@ def test_a_file_name_that_leaves_the_directory_is_refused(registry, tmp_path):
 @pytest.mark.parametrize(
     "settings", [{"max_file_bytes": 1000}, {"max_version_bytes": 1000}]
 )
-def test_versions_over_the_limit_are_refused_at_once(tmp_path, settings):
+def test_versions_over_the_limit_are_refused_at_once(tmp_path, parts, settings):
     manifest = write_version(tmp_path / "v")
-    with app_registry(tmp_path / "data", **settings) as registry:
+    with app_registry(tmp_path / "data", **parts, **settings) as registry:
         refused = registry.open_upload(manifest.to_bytes())
 
         assert refused.status_code == 413
@@ -247,12 +247,13 @@ def test_versions_over_the_limit_are_refused_at_once(tmp_path, settings):
 
 
 @pytest.mark.parametrize("announced", [True, False])
-def test_other_bodies_over_the_limit_are_refused(tmp_path, announced):
+def test_other_bodies_over_the_limit_are_refused(tmp_path, parts, announced):
     def chunks():
         yield b"x" * 1500
         yield b"x" * 1500
 
-    with app_registry(tmp_path / "data", max_request_bytes=2000) as registry:
+    settings = {**parts, "max_request_bytes": 2000}
+    with app_registry(tmp_path / "data", **settings) as registry:
         refused = registry.open_upload(b"x" * 3000 if announced else chunks())
 
         assert refused.status_code == 413

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from pydantic import ValidationError
-from safegene_registry.__main__ import read_settings
+from safegene_registry.__main__ import cli, read_settings
+from safegene_registry.postgresql import place
 from safegene_registry.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -108,3 +110,50 @@ def test_the_page_lists_every_setting_with_its_meaning():
         row = next((line for line in page.splitlines() if line.startswith(start)), None)
         assert row is not None, f"docs/registry.md does not list {name}"
         assert field.description in row
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://gene:secret@db/gene",
+        "postgresql+asyncpg://gene:secret@db/gene",
+        "postgresql://gene:secret@db",
+        "gene:secret",
+    ],
+)
+def test_a_database_url_that_is_none_is_refused_without_its_password(monkeypatch, url):
+    monkeypatch.setenv("SAFEGENE_REGISTRY_DATABASE_URL", url)
+
+    ended = CliRunner().invoke(cli, ["serve"])
+
+    assert ended.exit_code == 2
+    assert "SAFEGENE_REGISTRY_DATABASE_URL: Value error, expected a URL" in ended.output
+    assert "secret" not in ended.output
+
+
+def test_what_is_wrong_is_shown_where_it_is_no_secret(monkeypatch):
+    monkeypatch.setenv("SAFEGENE_REGISTRY_MAX_FILE_BYTES", "many")
+
+    ended = CliRunner().invoke(cli, ["serve"])
+
+    assert ended.exit_code == 2
+    assert "got 'many'" in ended.output
+
+
+def test_a_database_url_is_a_secret():
+    settings = Settings(
+        database_url="postgres://gene:hunter2@db:5433/gene?sslmode=require"
+    )
+
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in settings.model_dump_json()
+    assert settings.parsed_database_url.password == "hunter2"
+    assert settings.parsed_database_url.drivername == "postgresql+psycopg"
+    assert place(settings.parsed_database_url) == "postgresql://db:5433/gene"
+
+
+def test_without_a_database_url_the_data_directory_has_a_file(tmp_path):
+    settings = Settings(data=tmp_path)
+
+    assert settings.parsed_database_url.get_backend_name() == "sqlite"
+    assert settings.parsed_database_url.database == str(tmp_path / "registry.sqlite3")

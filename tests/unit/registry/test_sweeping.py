@@ -201,8 +201,9 @@ def test_old_orphans_go_and_what_is_named_or_young_stays(registry, tmp_path):
     assert remove_orphans(registry.services) == []
 
 
-def test_the_grace_period_is_a_setting(tmp_path):
-    with app_registry(tmp_path / "data", blob_grace=timedelta(hours=2)) as registry:
+def test_the_grace_period_is_a_setting(tmp_path, parts):
+    settings = {**parts, "blob_grace": timedelta(hours=2)}
+    with app_registry(tmp_path / "data", **settings) as registry:
         clock = put_clock(registry)
         manifest = write_version(tmp_path / "v")
         leave_orphans(registry, manifest, tmp_path / "v")
@@ -216,12 +217,12 @@ def test_the_grace_period_is_a_setting(tmp_path):
         assert {blob.name for blob in late} == {e.digest for e in manifest.files}
 
 
-def test_starting_removes_old_orphans(tmp_path):
-    with app_registry(tmp_path / "data") as registry:
+def test_starting_removes_old_orphans(tmp_path, parts):
+    with app_registry(tmp_path / "data", **parts) as registry:
         leave_orphans(registry, write_version(tmp_path / "v"), tmp_path / "v")
         make_old(registry)
 
-    with app_registry(tmp_path / "data") as registry:
+    with app_registry(tmp_path / "data", **parts) as registry:
         assert registry.final_blobs() == []
         assert len(registry.staged_files()) == 4
 

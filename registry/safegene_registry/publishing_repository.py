@@ -1,0 +1,182 @@
+"""Every SQL statement that publishes, and those about uploads on their way.
+
+As in `repositories`, functions take the session of the current transaction and decide
+nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from safegene.artifact.manifest import Manifest
+from safegene_registry import repositories
+from safegene_registry.lock_repository import insert_missing
+from safegene_registry.models import (
+    ArchitectureRow,
+    Blob,
+    File,
+    Head,
+    Member,
+    Namespace,
+    Upload,
+    Vector,
+    Version,
+)
+
+# Versions
+
+
+def add_version(
+    session: Session,
+    manifest: Manifest,
+    *,
+    manifest_bytes: bytes,
+    token_id: UUID,
+    account_id: UUID,
+    published_at: datetime,
+) -> Version:
+    """Insert a version with its files, and whatever it is the first to need.
+
+    The caller holds the locks of its vector and its blobs. Heads are left to the
+    caller, too, who knows how versions are ordered.
+    """
+    ensure_namespace(session, manifest.namespace, account_id)
+    vector = repositories.find_vector(session, manifest.vector)
+    if vector is None:
+        # Nobody else does: see `lock_vector`.
+        vector = Vector(namespace=manifest.namespace, name=manifest.name)
+        session.add(vector)
+        session.flush()
+    architecture = manifest.architecture
+    fingerprint = str(architecture.fingerprint)
+    insert_missing(
+        session,
+        ArchitectureRow.fingerprint,
+        {
+            fingerprint: {
+                "model_type": architecture.model_type,
+                "hidden_size": architecture.hidden_size,
+                "layers": architecture.layers,
+                "document": architecture.model_dump_json(),
+            }
+        },
+    )
+    insert_missing(
+        session,
+        Blob.digest,
+        {entry.digest: {"size_bytes": entry.size} for entry in manifest.files},
+    )
+    version = Version(
+        vector_id=vector.id,
+        version=manifest.version,
+        digest=str(manifest.digest),
+        manifest=manifest_bytes,
+        description=manifest.description,
+        license=manifest.license,
+        base_model_id=manifest.base_model.id,
+        base_model_revision=manifest.base_model.revision,
+        fingerprint=fingerprint,
+        rank=manifest.rank,
+        size_bytes=manifest.size_bytes,
+        token_id=token_id,
+        published_at=published_at,
+    )
+    session.add(version)
+    session.flush()
+    session.add_all(
+        File(version_id=version.id, path=entry.path, digest=entry.digest)
+        for entry in manifest.files
+    )
+    session.flush()
+    return version
+
+
+def ensure_namespace(session: Session, name: str, account_id: UUID) -> None:
+    """Make the namespace if there is none; whoever does owns it."""
+    if insert_missing(session, Namespace.name, {name: {}}):
+        session.add(Member(namespace=name, account_id=account_id, role="owner"))
+        session.flush()
+
+
+def add_head(session: Session, version: Version) -> None:
+    """Make a version the first and newest of its vector within its family."""
+    session.add(
+        Head(
+            vector_id=version.vector_id,
+            fingerprint=version.fingerprint,
+            version_id=version.id,
+            version_count=1,
+            published_at=version.published_at,
+        )
+    )
+    session.flush()
+
+
+def advance_head(
+    session: Session, head: Head, version: Version, *, newest: bool
+) -> None:
+    """Count one more version, and move the head to it if it is the newest."""
+    head.version_count += 1
+    if newest:
+        head.version_id = version.id
+        head.published_at = version.published_at
+    session.flush()
+
+
+# Uploads
+
+
+def add_upload(session: Session, upload: Upload) -> None:
+    """Keep a new upload."""
+    session.add(upload)
+    session.flush()
+
+
+def find_upload(
+    session: Session, upload_id: UUID, *, lock: bool = False
+) -> Upload | None:
+    """The upload of this id; `lock` keeps it as it is until the transaction ends."""
+    query = select(Upload).where(Upload.id == upload_id)
+    return session.scalar(query.with_for_update() if lock else query)
+
+
+def set_upload_state(session: Session, upload_id: UUID, state: str) -> None:
+    """Move an upload on."""
+    session.execute(update(Upload).where(Upload.id == upload_id).values(state=state))
+
+
+def delete_upload(session: Session, upload_id: UUID) -> None:
+    """Forget an upload."""
+    session.execute(delete(Upload).where(Upload.id == upload_id))
+
+
+def expired_uploads(
+    session: Session, now: datetime, limit: int, *, lock: bool = False
+) -> Sequence[UUID]:
+    """Some uploads whose time is over, the longest over first.
+
+    Args:
+        session: of the transaction.
+        now: the time.
+        limit: at most so many.
+        lock: only those that nobody else completes or clears away, and keep it so.
+    """
+    query = select(Upload.id).where(Upload.expires_at <= now)
+    query = query.order_by(Upload.expires_at).limit(limit)
+    if lock:
+        query = query.with_for_update(skip_locked=True)
+    return session.scalars(query).all()
+
+
+def upload_ids(session: Session) -> Sequence[UUID]:
+    """Every upload there is."""
+    return session.scalars(select(Upload.id)).all()
+
+
+def known_blobs(session: Session, digests: Iterable[str]) -> set[str]:
+    """Which of these blobs belong to a published version."""
+    query = select(Blob.digest).where(Blob.digest.in_(list(digests)))
+    return set(session.scalars(query))

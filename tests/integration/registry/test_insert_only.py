@@ -1,0 +1,112 @@
+"""Published versions cannot change: both databases refuse, whoever asks."""
+
+import zlib
+from pathlib import Path
+
+import pytest
+from safegene_registry.db import Database
+from sqlalchemy.exc import IntegrityError
+from support.registry_app import app_registry
+from support.versions import write_version
+
+CHANGES = [
+    "UPDATE versions SET description = 'other'",
+    "UPDATE versions SET manifest = {bytes}",
+    "DELETE FROM versions",
+    "UPDATE files SET digest = digest",
+    "DELETE FROM files",
+    "UPDATE architectures SET layers = 99",
+    "DELETE FROM architectures",
+    "INSERT INTO architectures SELECT * FROM architectures WHERE true"
+    " ON CONFLICT (fingerprint) DO UPDATE SET layers = 99",
+]
+SQLITE_CHANGES = [
+    "INSERT OR REPLACE INTO versions SELECT * FROM versions",
+    "INSERT OR REPLACE INTO files SELECT * FROM files",
+    "INSERT OR REPLACE INTO architectures SELECT * FROM architectures",
+    "REPLACE INTO versions SELECT randomblob(16), vector_id, version, digest,"
+    " manifest, 'other', license, base_model_id, base_model_revision, fingerprint,"
+    " rank, size_bytes, token_id, published_at FROM versions",
+]
+POSTGRESQL_CHANGES = [
+    "TRUNCATE versions CASCADE",
+    "TRUNCATE files",
+    "TRUNCATE architectures CASCADE",
+    "WITH gone AS (DELETE FROM files RETURNING *) SELECT count(*) FROM gone",
+    "MERGE INTO versions AS v USING versions AS w ON v.id = w.id"
+    " WHEN MATCHED THEN UPDATE SET rank = 1",
+]
+BYTES = {"sqlite": "x'00'", "postgresql": r"'\x00'"}
+
+
+def content(database: Database) -> int:
+    """A checksum of every row that must not change."""
+    with database.engine.connect() as connection:
+        rows = [
+            connection.exec_driver_sql(f"SELECT * FROM {table}").all()
+            for table in ("versions", "files", "architectures", "blobs")
+        ]
+    return zlib.crc32(repr(rows).encode())
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory, module_parts):
+    root: Path = tmp_path_factory.mktemp("published")
+    with app_registry(root / "data", **module_parts) as registry:
+        registry.publish(write_version(root / "v"), root / "v")
+        yield registry.services.database
+
+
+def refuse(database: Database, statement: str, why: str) -> None:
+    """The statement is refused, and changes nothing."""
+    before = content(database)
+    with (
+        pytest.raises(IntegrityError, match=why),
+        database.write_engine.begin() as connection,
+    ):
+        connection.exec_driver_sql(statement)
+    assert content(database) == before
+
+
+@pytest.mark.parametrize("statement", CHANGES)
+def test_the_database_itself_refuses_to_change_a_version(published, statement):
+    kind = published.engine.dialect.name
+
+    refuse(published, statement.format(bytes=BYTES[kind]), "are insert-only")
+
+
+def test_nor_does_it_in_ways_of_its_own(published):
+    kind = published.engine.dialect.name
+    own = {"sqlite": SQLITE_CHANGES, "postgresql": POSTGRESQL_CHANGES}
+
+    for statement in own[kind]:
+        refuse(published, statement, "are insert-only")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param("DELETE FROM blobs", id="a blob in use"),
+        pytest.param("DELETE FROM vectors", id="a vector with versions"),
+        pytest.param("DELETE FROM tokens", id="who published"),
+        pytest.param("DELETE FROM accounts", id="whose token published"),
+        pytest.param(
+            "UPDATE blobs SET digest = 'sha256:short'", id="no digest in a digest"
+        ),
+        pytest.param("UPDATE blobs SET size_bytes = -1", id="negative size"),
+        pytest.param("UPDATE tokens SET scope = 'god'", id="unknown scope"),
+        pytest.param("UPDATE members SET role = 'god'", id="unknown role"),
+        pytest.param("UPDATE namespaces SET visibility = 'x'", id="unknown visibility"),
+        pytest.param("UPDATE namespaces SET quota_bytes = -1", id="negative quota"),
+        pytest.param(
+            "INSERT INTO members SELECT * FROM members", id="a member twice over"
+        ),
+        pytest.param(
+            "INSERT INTO version_states (version_id, yank_reason)"
+            " SELECT id, 'no date' FROM versions",
+            id="a reason for no yank",
+        ),
+    ],
+)
+def test_the_database_keeps_its_own_promises(published, statement):
+    refuse(published, statement, r"constraint")
