@@ -14,6 +14,7 @@ from safegene import __version__
 from safegene_registry.db import THREADS
 from safegene_registry.middleware import BodyLimitMiddleware, RequestMiddleware
 from safegene_registry.problems import install_problem_handlers
+from safegene_registry.readiness import Readiness
 from safegene_registry.routes import compatibility, health, uploads, vectors
 from safegene_registry.routes.responses import COMMON_RESPONSES, RegistryAPI
 from safegene_registry.services import open_services
@@ -41,10 +42,12 @@ def create_app(settings: Settings) -> FastAPI:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         services = open_services(settings)
         app.state.services = services
+        app.state.readiness = Readiness(services)
         try:
             remove_leftovers(services)
             yield
         finally:
+            app.state.readiness.close()
             services.database.dispose()
 
     app = RegistryAPI(

@@ -5,6 +5,7 @@ In a wheel the scripts lie beside this module, in a checkout at its root.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -67,34 +68,50 @@ def downgrade(database: Database, revision: str) -> None:
         command.downgrade(alembic_config(connection), revision)
 
 
+@cache
+def newest_revision() -> str | None:
+    """The schema that this program was written for."""
+    return ScriptDirectory.from_config(alembic_config()).get_current_head()
+
+
+def schema_fault(connection: Connection) -> str | None:
+    """What is wrong with the schema of a database, None if it is this program's.
+
+    Returns:
+        The rest of a sentence that begins with "the schema".
+    """
+    found = MigrationContext.configure(connection).get_current_revision()
+    newest = newest_revision()
+    if found == newest:
+        return None
+    scripts = ScriptDirectory.from_config(alembic_config()).walk_revisions()
+    remedy = (
+        "run `safegene-registry migrate` first"
+        if found is None or found in {script.revision for script in scripts}
+        else "a newer version of safegene has migrated it: install that here, too"
+    )
+    return (
+        f"is at revision {found or 'none'}, this version of safegene needs {newest}:"
+        f" {remedy}"
+    )
+
+
 def check_schema(database: Database) -> None:
     """Make sure that the database has the schema that this program was written for.
 
     Raises:
         MigrationError: its schema is older or newer, or it cannot be reached.
     """
-    scripts = ScriptDirectory.from_config(alembic_config())
-    newest = scripts.get_current_head()
     try:
         with database.engine.connect() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
+            fault = schema_fault(connection)
     except DBAPIError as error:
         reason = str(error.orig).partition("\n")[0]
         message = f"cannot read the database at {database.place}: {reason}"
         raise MigrationError(message) from error
-    if found == newest:
-        return
-    known = {script.revision for script in scripts.walk_revisions()}
-    remedy = (
-        "run `safegene-registry migrate` first"
-        if found is None or found in known
-        else "a newer version of safegene has migrated it: install that here, too"
-    )
-    message = (
-        f"the schema of {database.place} is at revision {found or 'none'}, this version"
-        f" of safegene needs {newest}: {remedy}"
-    )
-    raise MigrationError(message)
+    if fault is not None:
+        message = f"the schema of {database.place} {fault}"
+        raise MigrationError(message)
 
 
 @contextmanager
@@ -152,6 +169,8 @@ __all__ = [
     "downgrade",
     "migrating",
     "models",
+    "newest_revision",
+    "schema_fault",
     "script_directory",
     "upgrade",
 ]

@@ -125,6 +125,15 @@ PROBLEMS: dict[str, ProblemKind] = {
             "Tell the operator the `request_id`: the log has the reason under it.",
         ),
         ProblemKind(
+            "not-ready",
+            503,
+            "Not ready",
+            "This replica cannot serve now: a part of it fails or is too slow, or it "
+            "is about to stop. `errors` names the parts.",
+            "Send requests to another replica. The operator finds the reason in the "
+            "log; a wrong schema goes with `safegene-registry migrate`.",
+        ),
+        ProblemKind(
             "storage-unavailable",
             503,
             "Storage unavailable",

@@ -29,6 +29,14 @@ class Health(Schema):
     version: str
 
 
+class Ready(Schema):
+    """The replica can serve."""
+
+    status: Literal["ready"]
+    parts: dict[str, Literal["ok"]]
+    """What was asked."""
+
+
 class ArchitectureSummary(Schema):
     """A family in short."""
 

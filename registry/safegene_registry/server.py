@@ -4,11 +4,14 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from safegene_registry import lock_repository, token_repository
 from safegene_registry.app import create_app
@@ -71,8 +74,9 @@ def serve(settings: Settings, *, host: str, port: int, ready_file: Path | None) 
     configure_logging(settings.log_format, settings.log_level)
     listener = bind(host, port)
     url = url_of(listener, host)
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -80,7 +84,8 @@ def serve(settings: Settings, *, host: str, port: int, ready_file: Path | None) 
         ws="none",
         timeout_graceful_shutdown=int(settings.shutdown_timeout.total_seconds()),
     )
-    AnnouncingServer(config, url, ready_file).run(sockets=[listener])
+    drain_seconds = settings.drain_delay.total_seconds()
+    RegistryServer(config, app, url, ready_file, drain_seconds).run(sockets=[listener])
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -105,15 +110,31 @@ def url_of(listener: socket.socket, host: str) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class AnnouncingServer(uvicorn.Server):
-    """Says where it listens, once it does."""
+class RegistryServer(uvicorn.Server):
+    """Says where it listens, once it does, and stops in three steps.
+
+    SIGTERM makes `/readyz` say 503 while requests are still taken, so that whoever
+    sends them can turn away. After the drain delay nothing new is accepted, and what
+    runs may end. After the shutdown time-out what still runs is cut off. A second
+    signal ends the delay.
+    """
 
     def __init__(
-        self, config: uvicorn.Config, url: str, ready_file: Path | None
+        self,
+        config: uvicorn.Config,
+        app: FastAPI,
+        url: str,
+        ready_file: Path | None,
+        drain_seconds: float,
     ) -> None:
         super().__init__(config)
+        self.app = app
         self.url = url
         self.ready_file = ready_file
+        self.drain_seconds = drain_seconds
+        self.closes_at: float | None = None
+        """When nothing is accepted any more, on the monotonic clock."""
+        self.said_so = False
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -129,6 +150,24 @@ class AnnouncingServer(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; the second time, at once."""
+        if self.closes_at is None and self.started and self.drain_seconds > 0:
+            self.closes_at = time.monotonic() + self.drain_seconds
+            self.app.state.readiness.drain()
+            return
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to stop now; asked ten times a second."""
+        # Not in `handle_exit`, which may have interrupted a write to the log.
+        if self.closes_at is not None and not self.said_so:
+            self.said_so = True
+            log.info("server_draining", seconds=self.drain_seconds)
+        if self.closes_at is not None and time.monotonic() >= self.closes_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then announce."""

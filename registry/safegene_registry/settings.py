@@ -88,8 +88,14 @@ class Settings(BaseSettings):
     receive_timeout: timedelta = Field(default=timedelta(seconds=60), gt=timedelta(0))
     """Longest silence of a sender in the middle of a blob before it is cut off."""
 
+    readiness_timeout: timedelta = Field(default=timedelta(seconds=2), gt=timedelta(0))
+    """How long the database and the blob store may take to answer `/readyz`."""
+
+    drain_delay: timedelta = Field(default=timedelta(0), ge=timedelta(0))
+    """How long after SIGTERM requests are still accepted, while `/readyz` says 503."""
+
     shutdown_timeout: timedelta = Field(default=timedelta(seconds=30), gt=timedelta(0))
-    """How long running requests may go on after SIGTERM."""
+    """How long running requests may go on after the drain delay."""
 
     log_format: LogFormat = LogFormat.CONSOLE
     """`console` for people, `json` for one object per line."""

@@ -1,4 +1,4 @@
-"""Is it alive, and what do its problems mean."""
+"""Is it alive, can it serve, and what do its problems mean."""
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
@@ -6,9 +6,13 @@ from fastapi.responses import HTMLResponse
 from safegene import __version__
 from safegene_registry.problem_kinds import PROBLEMS
 from safegene_registry.problem_pages import problem_page
-from safegene_registry.problems import ProblemError
+from safegene_registry.problems import Fault, ProblemError
+from safegene_registry.readiness import ReadinessDep
 from safegene_registry.routes.responses import problems
-from safegene_registry.schemas import Health
+from safegene_registry.schemas import Health, Ready
+
+RETRY_SECONDS = 5
+"""What a caller is told to wait who asked a replica that is not ready."""
 
 router = APIRouter(tags=["service"])
 
@@ -17,6 +21,22 @@ router = APIRouter(tags=["service"])
 def health() -> Health:
     """Whether the process answers; asks nothing of the database."""
     return Health(status="ok", version=__version__)
+
+
+@router.get("/readyz", responses=problems("not-ready"))
+async def ready(readiness: ReadinessDep) -> Ready:
+    """Whether this replica can serve: its database and its blob store answer, soon.
+
+    `errors` of the problem names the parts that fail, as `/parts/NAME`.
+    """
+    found = await readiness.problems()
+    faults = [Fault(f"/parts/{name}", text) for name, text in found.items() if text]
+    if faults:
+        named = ", ".join(fault.pointer.rpartition("/")[2] for fault in faults)
+        detail = f"This replica is not ready: {named}."
+        headers = {"Retry-After": str(RETRY_SECONDS)}
+        raise ProblemError(detail, "not-ready", faults=faults, headers=headers)
+    return Ready(status="ready", parts=dict.fromkeys(found, "ok"))
 
 
 @router.get(
