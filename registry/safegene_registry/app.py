@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from safegene import __version__
 from safegene_registry.db import THREADS
+from safegene_registry.metrics import Metrics
 from safegene_registry.middleware import BodyLimitMiddleware, RequestMiddleware
 from safegene_registry.problems import install_problem_handlers
 from safegene_registry.readiness import Readiness
@@ -36,11 +37,14 @@ def create_app(settings: Settings) -> FastAPI:
     Returns:
         An ASGI application; its lifespan opens and closes the database.
     """
+    metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        limiter = anyio.to_thread.current_default_thread_limiter()
+        limiter.total_tokens = THREADS
         services = open_services(settings)
+        metrics.watch(services.database, limiter)
         app.state.services = services
         app.state.readiness = Readiness(services)
         try:
@@ -61,6 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = settings
+    app.state.metrics = metrics
     install_problem_handlers(app)
     for module in (vectors, uploads, compatibility, health):
         app.include_router(module.router)
@@ -68,5 +73,5 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         BodyLimitMiddleware, max_request_bytes=settings.max_request_bytes
     )
-    app.add_middleware(RequestMiddleware)
+    app.add_middleware(RequestMiddleware, metrics=metrics)
     return app

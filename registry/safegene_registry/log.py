@@ -7,6 +7,7 @@ are keys, never interpolated.
 """
 
 import logging
+import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any, cast
@@ -33,6 +34,31 @@ def redact_secrets(_logger: object, _method: str, event: Event) -> Event:
         elif key.endswith("url") and isinstance(value, str):
             event[key] = urlunsplit((*urlsplit(value)[:3], "", ""))
     return event
+
+
+SECRETS_IN_TEXT = (
+    # Our tokens, whoever quotes them.
+    (re.compile(r"\bsgt_[A-Za-z0-9_-]+"), f"sgt_{REDACTED}"),
+    # Three parts of base64 that begin as every JWT does.
+    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"), REDACTED),
+    (re.compile(r"(?i)\b(bearer|basic) +[^\s\"'\\]+"), rf"\1 {REDACTED}"),
+    # A signed address: its query is as good as a token until it expires.
+    (
+        re.compile(r"\?[^\s\"'\\?]*(?i:x-amz-|signature=)[^\s\"'\\]*"),
+        f"?{REDACTED}",
+    ),
+    # The password of a database's address.
+    (re.compile(r"(://[^\s/:@\"'\\]*:)[^\s/@\"'\\]+@"), rf"\1{REDACTED}@"),
+)
+"""What no line may hold, wherever it comes from: messages and tracebacks of libraries
+quote what they were given."""
+
+
+def redact_text(_logger: object, _method: str, line: str) -> str:
+    """Take secrets out of a line that is otherwise ready to be written."""
+    for pattern, replacement in SECRETS_IN_TEXT:
+        line = pattern.sub(replacement, line)
+    return line
 
 
 SHARED_PROCESSORS: tuple[Any, ...] = (
@@ -84,6 +110,7 @@ def configure_logging(log_format: LogFormat, level: str) -> None:
                 exception_formatter=structlog.dev.plain_traceback,
             )
         ]
+    renderer.append(redact_text)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -13,16 +13,18 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safegene_registry.log import get_logger
+from safegene_registry.metrics import Metrics, route_of
 from safegene_registry.problems import ProblemError, problem_response
 
 log = get_logger("safegene_registry.requests")
 
 
 class RequestMiddleware:
-    """Give each request an id, log how it ended, and answer 500 if nobody else did."""
+    """Give each request an id, log and count it, and answer 500 if nobody else did."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
+        self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request."""
@@ -33,9 +35,16 @@ class RequestMiddleware:
         scope.setdefault("state", {})["request_id"] = request_id
         started = time.perf_counter()
         status: int | None = None
+        received = sent = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            return message
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, sent
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
@@ -43,10 +52,12 @@ class RequestMiddleware:
                 # Files are whatever a publisher sent: never let a browser guess.
                 headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
+            sent += len(message.get("body", b""))
 
+        self.metrics.running.inc()
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self.app(scope, receive, send_with_id)
+                await self.app(scope, counted, send_with_id)
             except Exception:
                 # The outermost edge: log and convert, so that no caller ever sees a
                 # stack trace and no request ends without an answer.
@@ -59,12 +70,20 @@ class RequestMiddleware:
                     response = problem_response(request, problem)
                     await response(scope, receive, send_with_id)
             finally:
+                self.metrics.running.dec()
+                seconds = time.perf_counter() - started
+                self.metrics.count(
+                    scope, status=status, seconds=seconds, received=received, sent=sent
+                )
                 log.info(
                     "request_served",
                     method=scope["method"],
                     path=scope["path"],
+                    route=route_of(scope),
                     status=status,
-                    duration_ms=round((time.perf_counter() - started) * 1000, 1),
+                    duration_ms=round(seconds * 1000, 1),
+                    received_bytes=received,
+                    sent_bytes=sent,
                 )
 
 

@@ -97,6 +97,9 @@ class Settings(BaseSettings):
     shutdown_timeout: timedelta = Field(default=timedelta(seconds=30), gt=timedelta(0))
     """How long running requests may go on after the drain delay."""
 
+    metrics_token: SecretStr | None = Field(default=None, min_length=16)
+    """Bearer token that opens `/metrics`; unset, there are none."""
+
     log_format: LogFormat = LogFormat.CONSOLE
     """`console` for people, `json` for one object per line."""
 

@@ -15,8 +15,6 @@ from support.sources import PACKAGES, ROOT, package_sources
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
     "project"
 ]
-USED_BY_OTHERS = {"psycopg"}
-"""Not imported by us: SQLAlchemy reaches PostgreSQL with it."""
 
 DISTRIBUTIONS = packages_distributions()
 REASONS = ROOT / "docs/adr/0009-dependencies.md"
@@ -73,7 +71,7 @@ def test_what_is_imported_is_declared(packages, extras):
 def test_what_is_declared_is_imported():
     used = imported(*PACKAGES, "migrations")
 
-    assert declared("torch", "registry") - used == USED_BY_OTHERS
+    assert declared("torch", "registry") - used == set()
 
 
 def test_the_client_knows_every_module_of_the_torch_extra():

@@ -1,7 +1,10 @@
 """Is it alive, can it serve, and what do its problems mean."""
 
-from fastapi import APIRouter
+import secrets
+
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from safegene import __version__
 from safegene_registry.problem_kinds import PROBLEMS
@@ -37,6 +40,25 @@ async def ready(readiness: ReadinessDep) -> Ready:
         headers = {"Retry-After": str(RETRY_SECONDS)}
         raise ProblemError(detail, "not-ready", faults=faults, headers=headers)
     return Ready(status="ready", parts=dict.fromkeys(found, "ok"))
+
+
+@router.get("/metrics", include_in_schema=False)
+async def metrics(request: Request) -> Response:
+    """Numbers of this replica for Prometheus, if the operator has set a token."""
+    expected = request.app.state.settings.metrics_token
+    if expected is None:
+        detail = "There is nothing at /metrics."
+        raise ProblemError(detail, "not-found")
+    given = request.headers.get("authorization", "")
+    wanted = f"Bearer {expected.get_secret_value()}"
+    if not secrets.compare_digest(given.encode(), wanted.encode()):
+        detail = "The metrics take the token of SAFEGENE_REGISTRY_METRICS_TOKEN."
+        raise ProblemError(detail, "authentication-required")
+    return Response(
+        request.app.state.metrics.text(),
+        media_type=CONTENT_TYPE_LATEST,
+        headers={"Cache-Control": "no-store"},
+    )
 
 
 @router.get(

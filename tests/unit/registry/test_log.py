@@ -6,8 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from safegene_registry.log import configure_logging, get_logger, redact_secrets
+from safegene_registry.log import (
+    configure_logging,
+    get_logger,
+    redact_secrets,
+    redact_text,
+)
 from safegene_registry.settings import LogFormat
+from support.registry_app import app_registry
 
 
 @pytest.fixture(autouse=True)
@@ -93,3 +99,61 @@ def test_urls_lose_their_query_string():
         "url": "https://s3.example/b/k",
         "Authorization": "[redacted]",
     }
+
+
+SECRETS = {
+    "token": ("sgt_abcDEF_123-x", "sgt_[redacted]"),
+    "header": ("Authorization: Bearer opaque.value", "Bearer [redacted]"),
+    "jwt": ("got eyJhbGci.eyJpc3Mi.c2ln here", "got [redacted] here"),
+    "database": ("postgresql://gene:hidden@db/x", "postgresql://gene:[redacted]@db/x"),
+    "address": (
+        "PUT https://s3.example/b/k?partNumber=1&X-Amz-Signature=abc refused",
+        "https://s3.example/b/k?[redacted] refused",
+    ),
+}
+
+
+@pytest.mark.parametrize("log_format", list(LogFormat))
+@pytest.mark.parametrize("kind", SECRETS)
+def test_secrets_in_messages_and_tracebacks_are_not_written(capsys, log_format, kind):
+    text, shown = SECRETS[kind]
+    configure_logging(log_format, "INFO")
+
+    logging.getLogger("elsewhere").warning("library said: %s", text)
+    try:
+        raise OSError(text)
+    except OSError:
+        get_logger(f"safegene_registry.tests.{kind}").exception("request_failed")
+
+    written = capsys.readouterr().err
+    assert text not in written
+    assert written.count(shown) >= 2
+
+
+@pytest.mark.parametrize(
+    "text", ["GET /v1/vectors?limit=5", "at http://127.0.0.1:8080/x", "basics first"]
+)
+def test_what_is_no_secret_stays(text):
+    assert redact_text(None, "info", text) == text
+
+
+def test_every_request_leaves_one_line_that_tells_how_it_went(capsys, tmp_path):
+    with app_registry(tmp_path / "data") as registry:
+        configure_logging(LogFormat.JSON, "INFO")
+        secret = "sgt_" + "s" * 40
+        answer = registry.client.get(
+            f"/v1/vectors/acme/none?token={secret}",
+            headers={"Authorization": f"Bearer {secret}"},
+        )
+        written = capsys.readouterr().err
+
+    lines = [json.loads(line) for line in written.splitlines()]
+    (record,) = (line for line in lines if line["event"] == "request_served")
+    assert record["request_id"] == answer.headers["x-request-id"]
+    assert record["route"] == "/v1/vectors/{namespace}/{name}"
+    assert record["path"] == "/v1/vectors/acme/none"
+    assert record["method"] == "GET"
+    assert record["status"] == 404
+    assert record["duration_ms"] > 0
+    assert record["sent_bytes"] == len(answer.content)
+    assert secret not in written

@@ -1,0 +1,125 @@
+"""`/metrics`: who may read it, what it counts, and that its labels stay few."""
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from support.registry_app import AppRegistry, app_registry, bearer
+from support.versions import write_version
+
+from safegene.artifact.manifest import TENSORS_NAME
+
+TOKEN = "m" * 32
+
+
+@pytest.fixture
+def registry(tmp_path, parts):
+    settings = {**parts, "metrics_token": TOKEN}
+    with app_registry(tmp_path / "data", **settings) as running:
+        yield running
+
+
+def samples(registry: AppRegistry) -> dict[tuple[str, frozenset], float]:
+    answer = registry.client.get("/metrics", headers=bearer(TOKEN))
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def value(found, name, **labels):
+    return found.get((f"safegene_registry_{name}", frozenset(labels.items())), 0.0)
+
+
+def test_without_a_token_set_there_are_no_metrics(tmp_path):
+    with app_registry(tmp_path / "data") as registry:
+        answer = registry.client.get("/metrics", headers=bearer(TOKEN))
+
+    assert answer.status_code == 404
+    assert answer.json()["type"].endswith("/problems/not-found")
+
+
+@pytest.mark.parametrize("headers", [{}, bearer("m" * 31), {"Authorization": TOKEN}])
+def test_strangers_see_nothing(registry, headers):
+    answer = registry.client.get("/metrics", headers=headers)
+
+    assert answer.status_code == 401
+    assert "safegene_registry_requests" not in answer.text
+
+
+def test_a_publishers_token_does_not_open_them(registry):
+    assert registry.client.get("/metrics", headers=registry.auth).status_code == 401
+
+
+def test_requests_are_counted_by_route_method_and_status(registry):
+    for name in ("one", "two"):
+        registry.client.get(f"/v1/vectors/acme/{name}")
+
+    found = samples(registry)
+
+    route = {"route": "/v1/vectors/{namespace}/{name}", "method": "GET"}
+    assert value(found, "requests_total", **route, status="404") == 2
+    assert value(found, "request_duration_seconds_count", **route) == 2
+    assert value(found, "request_duration_seconds_sum", **route) > 0
+
+
+def test_publications_and_bytes_are_counted(registry, tmp_path):
+    manifest = write_version(tmp_path / "v")
+    entry = manifest.file(TENSORS_NAME)
+    registry.publish(manifest, tmp_path / "v")
+    url = f"/v1/vectors/acme/refusal/versions/1.0.0/files/{TENSORS_NAME}"
+    registry.client.get(url)
+
+    found = samples(registry)
+
+    complete = {"route": "/v1/uploads/{upload_id}/complete", "method": "POST"}
+    put = {"route": "/v1/uploads/{upload_id}/blobs/{digest}", "method": "PUT"}
+    assert value(found, "requests_total", **complete, status="201") == 1
+    assert value(found, "received_bytes_total", **put) == sum(
+        file.size for file in manifest.files
+    )
+    sent = {
+        dict(labels)["route"]: number
+        for (name, labels), number in found.items()
+        if name == "safegene_registry_sent_bytes_total" and "files" in str(labels)
+    }
+    assert list(sent.values()) == [entry.size]
+
+
+def test_what_callers_make_up_makes_no_new_series(registry):
+    def series():
+        return {key for key in samples(registry) if "requests" in key[0]}
+
+    registry.client.get("/nowhere")
+    registry.client.request("BREW", "/nowhere")
+    before = series()
+    for number in range(20):
+        registry.client.get(f"/nowhere/{number}")
+        registry.client.request(f"BREW{number}", "/nowhere")
+
+    added = series() - before
+
+    assert all("/metrics" in str(labels) for _, labels in added)
+
+
+def test_pools_are_told_with_their_sizes(registry):
+    engine = registry.services.database.engine
+    with engine.connect():
+        found = samples(registry)
+
+    assert value(found, "connections") == engine.pool.size()
+    assert value(found, "connections_used") == 1
+    assert value(found, "threads") == 40
+    assert value(found, "requests_running") == 1  # this one
+
+
+def test_a_request_that_fails_unforeseen_is_counted(registry):
+    @registry.app.get("/breaks")
+    def breaks():
+        raise RuntimeError
+
+    registry.client.get("/breaks")
+
+    labels = {"route": "/breaks", "method": "GET", "status": "500"}
+    assert value(samples(registry), "requests_total", **labels) == 1
