@@ -16,7 +16,7 @@ export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-wheel services-up services-down lint type \
+.PHONY: help install demo test test-slow test-wheel services-up services-down deploy-up deploy-down lint type \
     format serve clean
 
 help: ## Show this list
@@ -46,6 +46,12 @@ test-slow: $(STAMP) ## The slow suites
 
 test-wheel: $(STAMP) ## Run the tests against the built wheel instead of the checkout
 	$(BIN)/python tests/packaging/run_on_wheel.py
+
+deploy-up: $(STAMP) ## Run what docker-compose.yml arranges as processes: two replicas behind nginx
+	$(BIN)/python -m scripts.deployment up
+
+deploy-down: ## Stop them; WIPE=1 removes their data, too
+	@$(BIN)/python -m scripts.deployment down $(if $(WIPE),--wipe)
 
 services-up: $(STAMP) ## Start PostgreSQL and an S3 server for tests; CEPH=1 a second S3 server, too
 	$(BIN)/python -m scripts.services up postgres seaweedfs $(if $(CEPH),ceph)

@@ -126,3 +126,5 @@ def configure_logging(log_format: LogFormat, level: str) -> None:
     root.setLevel(level)
     # uvicorn's own lines repeat what `request_served` says, without the request id.
     logging.getLogger("uvicorn.access").disabled = True
+    # It tells two things of every look at the schema, none of them of use.
+    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)

@@ -72,4 +72,7 @@ def test_the_image_of_the_registry_uses_the_same_pins():
     dockerfile = (ROOT / "registry/Dockerfile").read_text(encoding="utf-8")
 
     assert "requirements/constraints.txt" in dockerfile
+    # Pins do not reach an isolated build, so the backend is installed with them before.
+    assert "-c requirements/constraints.txt hatchling" in dockerfile
+    assert "--no-build-isolation" in dockerfile
     assert "torch" not in re.sub(r"^#.*$", "", dockerfile, flags=re.MULTILINE)
