@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from safegene_registry.__main__ import cli, read_settings
 from safegene_registry.postgresql import place
 from safegene_registry.settings import Settings
+from safegene_registry.settings_page import with_table
 
 ROOT = Path(__file__).parents[3]
 
@@ -157,3 +158,16 @@ def test_without_a_database_url_the_data_directory_has_a_file(tmp_path):
 
     assert settings.parsed_database_url.get_backend_name() == "sqlite"
     assert settings.parsed_database_url.database == str(tmp_path / "registry.sqlite3")
+
+
+def test_the_operators_guide_has_the_table_that_the_settings_make():
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+    assert page == with_table(page), (
+        "run: python tests/unit/registry/freeze_settings.py"
+    )
+
+
+def test_a_page_without_a_place_for_the_table_is_refused():
+    with pytest.raises(ValueError, match="no lines"):
+        with_table("# A page")
