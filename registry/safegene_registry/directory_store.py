@@ -153,8 +153,15 @@ class DirectoryBlobStore:
                 if HEX.fullmatch(path.name) and is_older(path, before):
                     yield Digest(path.name)
 
-    def remove(self, digest: Digest, *, before: datetime | None = None) -> int | None:
+    def remove(
+        self,
+        digest: Digest,
+        *,
+        before: datetime | None = None,
+        deadline: float | None = None,
+    ) -> int | None:
         """Remove a final blob, for good."""
+        del deadline  # nothing here waits for a server
         path = self.final_path(digest)
         with translated_errors(), suppress(FileNotFoundError):
             if before is None or is_older(path, before):

@@ -111,7 +111,9 @@ def carry_out(
         if time.monotonic() - began > ASK_SECONDS:
             break
         try:
-            size = services.store.remove(digest, before=before)
+            size = services.store.remove(
+                digest, before=before, deadline=began + ASK_SECONDS
+            )
         except ProblemError:
             # It may still carry it out: a sweep takes over.
             log.exception("blob_kept", digest=str(digest))

@@ -224,18 +224,28 @@ class BlobStore(Protocol):
     def untouched(self, before: datetime) -> Iterator[Digest]:
         """Final blobs that no upload has written since `before`."""
 
-    def remove(self, digest: Digest, *, before: datetime | None = None) -> int | None:
+    def remove(
+        self,
+        digest: Digest,
+        *,
+        before: datetime | None = None,
+        deadline: float | None = None,
+    ) -> int | None:
         """Remove a final blob, for good.
 
-        Whoever calls it holds the database's write transaction and has seen there that
-        no published version names the blob: `sweeping` says why that is enough.
+        `removals` alone calls it, having seen to it that no version comes to name it.
 
         Args:
             digest: names the blob.
             before: leave it if an upload has written it since.
+            deadline: by the clock of `time.monotonic`; nothing is asked of a server
+                after it.
 
         Returns:
             Its size, None when it was left or was not there.
+
+        Raises:
+            StorageError: it cannot be done now, or not in time.
         """
 
     def find(self, digest: Digest) -> FoundBlob | None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from safegene_registry.s3.client import (
+    ONCE,
     RETRY_SECONDS,
     ConditionFailedError,
     ObjectMissingError,
@@ -22,9 +23,6 @@ from safegene_registry.storage import StorageError
 
 CONFLICT_ATTEMPTS = 8
 """Tries of a conditional write that another one is just getting in the way of."""
-
-READ_ATTEMPTS = 3
-"""Tries in a row of a read that breaks off."""
 
 DELETE_BATCH = 1000
 
@@ -70,6 +68,8 @@ class S3Bucket:
         self.name = settings.s3_bucket
         self.lifetime = int(settings.s3_presign_lifetime.total_seconds())
         self.client = make_client(settings, settings.s3_endpoint_url)
+        # For requests that may not arrive late, as those tried again do.
+        self.once = make_client(settings, settings.s3_endpoint_url, config=ONCE)
         public = settings.s3_public_endpoint_url
         # Signs for the address that others know the server by; it connects to nothing.
         self.signer = self.client if public is None else make_client(settings, public)
@@ -131,6 +131,11 @@ class S3Bucket:
             for error in answer.get("Errors", ()):
                 detail = f"The object store did not remove an object: {error['Code']}."
                 raise StorageError(detail)
+
+    def delete_once(self, key: str) -> None:
+        """Remove an object, in one try that does not last long."""
+        with translated_errors("remove an object"):
+            self.once.delete_object(Bucket=self.name, Key=key)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """The objects whose keys begin so."""
@@ -307,60 +312,6 @@ class S3Bucket:
                 ExpiresIn=self.lifetime,
             )
         )
-
-
-class ObjectReader:
-    """Reads an object front to back, and goes on when the connection breaks.
-
-    Args:
-        bucket: where it is.
-        key: of the object.
-        start: byte to begin with.
-
-    Raises:
-        ObjectMissingError: there is no such object.
-    """
-
-    def __init__(self, bucket: S3Bucket, key: str, start: int = 0) -> None:
-        self._bucket = bucket
-        self._key = key
-        self._position = start
-        self._failures = 0
-        self._body, self.tag = bucket.get(key, start)
-
-    def read(self, size: int, /) -> bytes:
-        """The next bytes, at most so many; none at the end.
-
-        Raises:
-            StorageError: they cannot be had, or the object is another one by now.
-        """
-        while True:
-            try:
-                with translated_errors("read an object"):
-                    data: bytes = self._body.read(size)
-            except StorageError:
-                self._failures += 1
-                if self._failures >= READ_ATTEMPTS:
-                    raise
-                self._reopen()
-            else:
-                self._failures = 0
-                self._position += len(data)
-                return data
-
-    def close(self) -> None:
-        """Give the connection back, or up."""
-        self._body.close()
-
-    def _reopen(self) -> None:
-        self.close()
-        try:
-            self._body, tag = self._bucket.get(self._key, self._position)
-        except ObjectMissingError:
-            tag = None
-        if tag != self.tag:
-            detail = "An object was replaced or removed while it was being read."
-            raise StorageError(detail, retry_seconds=RETRY_SECONDS)
 
 
 def conditionally(

@@ -46,6 +46,15 @@ CONFIG = Config(
     user_agent_extra=f"safegene/{__version__}",
 )
 
+ONCE = CONFIG.merge(
+    Config(
+        read_timeout=20,
+        retries={"mode": "standard", "total_max_attempts": 1},
+        max_pool_connections=4,
+    )
+)
+"""For requests of which nothing may be left once we have given up."""
+
 
 class ObjectMissingError(Exception):
     """There is no such object, or no such multipart upload."""
@@ -69,7 +78,9 @@ def vendor_session() -> boto3.session.Session:
     return boto3.session.Session()
 
 
-def make_client(settings: Settings, endpoint_url: str | None) -> Any:
+def make_client(
+    settings: Settings, endpoint_url: str | None, *, config: Config = CONFIG
+) -> Any:
     """A client of the configured server, at this address of it."""
     secret = settings.s3_secret_access_key
     return vendor_session().client(
@@ -78,7 +89,7 @@ def make_client(settings: Settings, endpoint_url: str | None) -> Any:
         region_name=settings.s3_region,
         aws_access_key_id=settings.s3_access_key_id,
         aws_secret_access_key=None if secret is None else secret.get_secret_value(),
-        config=CONFIG,
+        config=config,
     )
 
 

@@ -12,6 +12,7 @@ of the two a server is gets asked once, by trying.
 """
 
 import re
+import time
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -20,7 +21,7 @@ from uuid import UUID, uuid4
 
 from safegene.artifact.digest import Digest, digest_chunks
 from safegene_registry.log import get_logger
-from safegene_registry.s3.bucket import ObjectReader, S3Bucket
+from safegene_registry.s3.bucket import S3Bucket
 from safegene_registry.s3.client import ConditionUnknownError, ObjectMissingError
 from safegene_registry.s3.copying import copy_object
 from safegene_registry.s3.direct import S3DirectTransfer
@@ -33,6 +34,7 @@ from safegene_registry.s3.keys import (
     staging_key,
     upload_name,
 )
+from safegene_registry.s3.reading import ObjectReader
 from safegene_registry.s3.writer import S3BlobWriter
 from safegene_registry.storage import (
     BlobMissingError,
@@ -147,13 +149,22 @@ class S3BlobStore:
             if match and found.modified < before:
                 yield Digest(match[2])
 
-    def remove(self, digest: Digest, *, before: datetime | None = None) -> int | None:
+    def remove(
+        self,
+        digest: Digest,
+        *,
+        before: datetime | None = None,
+        deadline: float | None = None,
+    ) -> int | None:
         """Remove a final blob, for good."""
         key = final_key(digest)
         found = self.bucket.head(key)
         if found is None or (before is not None and found.modified >= before):
             return None
-        self.bucket.delete([key])
+        if deadline is not None and time.monotonic() > deadline:
+            detail = "The object store is too slow to remove an object."
+            raise StorageError(detail)
+        self.bucket.delete_once(key)
         return found.size
 
     def find(self, digest: Digest) -> FoundBlob | None:

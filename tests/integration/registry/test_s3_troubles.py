@@ -5,15 +5,17 @@ As in `test_store_qualification`, `-m slow` puts the second server to them.
 
 import os
 import socket
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
-from safegene_registry.s3.bucket import ObjectReader
 from safegene_registry.s3.client import ObjectMissingError
 from safegene_registry.s3.copying import copy_object, spans
+from safegene_registry.s3.keys import final_key
+from safegene_registry.s3.reading import ObjectReader
 from safegene_registry.storage import StorageError
 from support.cutting_proxy import cutting_proxy
 from support.s3_stores import MIB, s3_store
@@ -59,6 +61,41 @@ def test_a_server_that_is_gone_is_a_storage_problem(bucket, act):
     assert time.monotonic() - begun < 20
     assert caught.value.kind.slug == "storage-unavailable"
     assert 0 < int(caught.value.headers["Retry-After"]) <= 30
+
+
+def test_nothing_is_removed_late(bucket):
+    """Another process may have taken the removal over, and a version come since."""
+    store = s3_store(bucket)
+    store.bucket.put(final_key(DIGEST), DATA)
+
+    with pytest.raises(StorageError, match="too slow"):
+        store.remove(DIGEST, deadline=time.monotonic() - 1)
+    left = store.find(DIGEST)
+    removed = store.remove(DIGEST, deadline=time.monotonic() + 60)
+
+    assert left is not None
+    assert removed == len(DATA)
+
+
+def test_a_removal_is_tried_once(bucket):
+    """What is tried again may arrive when nobody reckons with it any more."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as deaf:
+        port = deaf.getsockname()[1]
+        store = s3_store(bucket, s3_endpoint_url=f"http://127.0.0.1:{port}")
+        calls = []
+
+        def hang_up() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = deaf.accept()
+                    calls.append(connection)
+                    connection.close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        with pytest.raises(StorageError):
+            store.bucket.delete_once("k")
+
+    assert len(calls) == 1
 
 
 def test_addresses_are_signed_without_asking_the_server(bucket):
