@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pytest
-from support.registry_server import RunningRegistry
-from support.registry_server import registry_server as registry_server  # noqa: PLC0414
+from support.registry_server import (
+    RunningRegistry,
+    each_registry_server,
+    registry_server,
+)
 from support.safegene_command import SafegeneCommand, command_for
+
+__all__ = ["each_registry_server", "registry_server", "safegene"]
 
 
 @pytest.fixture

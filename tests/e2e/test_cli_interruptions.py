@@ -16,6 +16,12 @@ from safegene.artifact.bundle import verify_directory
 REACH_SECONDS = 120
 
 
+@pytest.fixture(scope="module")
+def registry_server(each_registry_server):
+    """On every kind of backend."""
+    return each_registry_server
+
+
 @pytest.fixture(autouse=True)
 def interrupts_reach_what_is_started():
     """A run in the background ignores interrupts, and so would all it starts."""

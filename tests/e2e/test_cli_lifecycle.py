@@ -41,6 +41,12 @@ def prompts(name, count):
 
 
 @pytest.fixture(scope="module")
+def registry_server(each_registry_server):
+    """On every kind of backend."""
+    return each_registry_server
+
+
+@pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Models and prompts on disk, as a team would have them."""
     root = tmp_path_factory.mktemp("lifecycle")

@@ -4,6 +4,7 @@ Tests that take one of these fixtures, or one built on them, run on each. Every 
 loads this module, so it imports the registry only when used.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -17,7 +18,8 @@ Parts = dict[str, Any]
 NewBackend = Callable[[], AbstractContextManager[Parts]]
 """Makes empty parts, and removes them at the end."""
 
-BACKENDS = ("embedded", "shared")
+BACKENDS = os.environ.get("SAFEGENE_TEST_BACKENDS", "embedded,shared").split(",")
+"""Where tests run that can run anywhere; a part of them, to be quicker."""
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +39,19 @@ def migrated_database(postgres_server: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session", params=BACKENDS)
 def new_backend(request: pytest.FixtureRequest) -> NewBackend:
-    """Makes the parts of one registry after another."""
-    if request.param == "embedded":
+    """Makes the parts of one registry after another, of each kind."""
+    return backend_of(request, request.param)
+
+
+@pytest.fixture(scope="session")
+def new_first_backend(request: pytest.FixtureRequest) -> NewBackend:
+    """The same for one kind only, where it does not matter."""
+    return backend_of(request, BACKENDS[0])
+
+
+def backend_of(request: pytest.FixtureRequest, kind: str) -> NewBackend:
+    """Makes the parts of a registry of this kind."""
+    if kind == "embedded":
         return lambda: nullcontext({})
     server = request.getfixturevalue("postgres_server")
     template = request.getfixturevalue("migrated_database").rpartition("/")[2]

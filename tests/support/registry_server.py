@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.backends import NewBackend, environment_of
 
 START_SECONDS = 120
 """Importing the service takes a second, on a busy machine of two cores much longer."""
@@ -117,8 +118,30 @@ def stop(process: subprocess.Popen[bytes]) -> int:
 
 @pytest.fixture(scope="session")
 def registry_server(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory, new_first_backend: NewBackend
 ) -> Iterator[RunningRegistry]:
     """One registry for the whole session: use a namespace of your own."""
-    with running_registry(tmp_path_factory.mktemp("registry")) as registry:
+    with served(tmp_path_factory, new_first_backend) as registry:
+        yield registry
+
+
+@pytest.fixture(scope="session")
+def each_registry_server(
+    tmp_path_factory: pytest.TempPathFactory, new_backend: NewBackend
+) -> Iterator[RunningRegistry]:
+    """The same on each kind of backend, for tests that lean on it."""
+    with served(tmp_path_factory, new_backend) as registry:
+        yield registry
+
+
+@contextmanager
+def served(
+    tmp_path_factory: pytest.TempPathFactory, new_backend: NewBackend
+) -> Iterator[RunningRegistry]:
+    """A registry that runs on new parts."""
+    directory = tmp_path_factory.mktemp("registry")
+    with (
+        new_backend() as parts,
+        running_registry(directory, environment=environment_of(parts)) as registry,
+    ):
         yield registry
