@@ -18,7 +18,6 @@ from safegene.errors import ArtifactError
 from safegene_registry import (
     lock_repository,
     publishing_repository,
-    removal_repository,
     removals,
     repositories,
 )
@@ -343,7 +342,7 @@ def publish(
         lock_repository.lock_vector(session, manifest.vector)
         existing = published_version(session, manifest)
         if existing is None:
-            keep_blobs(session, manifest)
+            removals.keep_blobs(session, digests_of(upload))
             check_present(services.store, manifest, tags)
         version = existing or publishing_repository.add_version(
             session,
@@ -367,19 +366,6 @@ def publish(
             principal_id=str(principal.token_id),
         )
     return detail, existing is None
-
-
-def keep_blobs(session: Session, manifest: Manifest) -> None:
-    """Let no blob of the version be removed until it is published.
-
-    Raises:
-        BlobGoneError: one already is being removed.
-    """
-    digests = {entry.digest for entry in manifest.files}
-    lock_repository.lock_blobs(session, digests)
-    running = removal_repository.find_removals(session, digests)
-    if running:
-        raise BlobGoneError(min(running))
 
 
 def move_head(session: Session, version: Version) -> None:

@@ -24,6 +24,8 @@ import time
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
+from sqlalchemy.orm import Session
+
 from safegene.artifact.digest import Digest
 from safegene_registry import (
     lock_repository,
@@ -33,6 +35,7 @@ from safegene_registry import (
 from safegene_registry.log import get_logger
 from safegene_registry.problems import ProblemError
 from safegene_registry.services import Services
+from safegene_registry.verification import BlobGoneError
 
 log = get_logger("safegene_registry.removals")
 
@@ -139,6 +142,19 @@ def resume(services: Services) -> dict[Digest, int]:
     for name in dead:
         sizes |= remove_unnamed(services, [Digest.parse(name)])
     return sizes
+
+
+def keep_blobs(session: Session, digests: Collection[Digest]) -> None:
+    """Let none of these blobs be removed until the transaction ends.
+
+    Raises:
+        BlobGoneError: one already is being removed.
+    """
+    names = [str(digest) for digest in digests]
+    lock_repository.lock_blobs(session, names)
+    running = removal_repository.find_removals(session, names)
+    if running:
+        raise BlobGoneError(min(running))
 
 
 def wait_for_end(services: Services, digests: Collection[Digest]) -> None:
