@@ -115,7 +115,9 @@ class Pool:
             hit, total = hit + of_prompt.sum(), total + count.sum()
         if not total:
             return Figure(float("nan"), np.full(RESAMPLES, np.nan), 0)
-        return Figure(float(hit / total), hits / totals, int(total))
+        shares = np.full(RESAMPLES, np.nan)
+        np.divide(hits, totals, out=shares, where=totals > 0)
+        return Figure(float(hit / total), shares, int(total))
 
     def refusal(self, row: str, sets: Sequence[str]) -> Figure:
         """Refusal rate."""
@@ -166,7 +168,8 @@ class Pool:
             if not letters:
                 continue
             keys = self._ids[cell.suite][name]
-            for key, found in zip(keys, letters, strict=True):
+            # Some rows answer only the first of the task's.
+            for key, found in zip(keys, letters, strict=name != "task"):
                 at = places[_unit(name, target, key)]
                 hits[at] += found == letter
                 counts[at] += 1

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from benchmarks.method.fingerprints import code_digest
-from benchmarks.method.plan import CEILINGS, MODELS, OURS, RIVALS, Job
+from benchmarks.method.plan import CEILINGS, FIRST, MODELS, OURS, RIVALS, Job
 from benchmarks.method.plausibility import threshold_step
 from benchmarks.method.recipe import PAIRS, Recipe
 from benchmarks.method.repairs import calibration_rows, held_out_rows
@@ -80,6 +80,8 @@ def cell_key(job: Job, workshop: Workshop, suite: Suite, wanted_kl: float) -> st
         "code": _digest(*ROW_CODE.get(job.row, ())),
         **_model_facts(job, workshop),
     }
+    if job.row not in FIRST:
+        facts["task_rows"] = recipe.rival_task_rows
     if job.row in OURS:
         facts |= _calibration_facts(job, workshop)
     if job.row in RIVALS:

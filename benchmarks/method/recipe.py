@@ -34,8 +34,16 @@ class TestRows:
     task: int = 300
     answer_tokens: int = 32
     batch_size: int = 64
-    margins: bool = True
-    """Whether the opener margin of harmful and CoCoNot prompts is scored, too."""
+    margins: Mapping[str, int] = field(
+        default_factory=lambda: {
+            "advbench": 16,
+            "beavertails": 8,
+            "xstest_unsafe": 8,
+            "coconot": 32,
+        }
+    )
+    """Prompts whose opener margin is scored, too, by set: each costs as much as two
+    answers."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +167,8 @@ class Recipe:
     """General pairs beside the task's rows. A task alone, with 15 general pairs, took
     at most a fifth of J away from this aligned model: nothing to win back."""
     test: TestRows = field(default_factory=TestRows)
+    rival_task_rows: int = 100
+    """Of the task's test rows, those that rows beside `plan.FIRST` answer."""
     kl: KlRows = field(default_factory=KlRows)
     calibration: CalibrationRows = field(default_factory=CalibrationRows)
     objective: Objective = field(default_factory=lambda: Objective(lookalike_weight=2))

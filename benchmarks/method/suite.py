@@ -24,7 +24,6 @@ LOOKALIKE = "coconot"
 XSTEST = "xstest_safe"
 ORDINARY = "dolly"
 HARMLESS = (LOOKALIKE, XSTEST, ORDINARY)
-MARGIN_SETS = (*HARMFUL, LOOKALIKE)
 LETTERS = {
     Outcome.REFUSE: "r",
     Outcome.COMPLY: "c",
@@ -115,7 +114,7 @@ def look(
     return Seen(
         outcomes=outcomes_of(model, tokenizer, suite, test, implausible=implausible),
         correct=_correct(model, tokenizer, suite, test) if task else "",
-        margins=_margins(model, tokenizer, suite, test) if test.margins else {},
+        margins=_margins(model, tokenizer, suite, test),
     )
 
 
@@ -159,7 +158,7 @@ def _correct(model: Any, tokenizer: Any, suite: Suite, test: TestRows) -> str:
 def _margins(
     model: Any, tokenizer: Any, suite: Suite, test: TestRows
 ) -> dict[str, list[float]]:
-    named = {name: suite.sets[name] for name in MARGIN_SETS if name in suite.sets}
+    named = {name: suite.sets[name][:count] for name, count in test.margins.items()}
     every = [row for rows in named.values() for row in rows]
     scored = opener_margin(
         model, tokenizer, prompts_of(every), batch_size=max(1, test.batch_size // 4)

@@ -91,7 +91,7 @@ def target_markdown(measured: Measured) -> str:
             for row in ("aligned", "target", "ours", "uniform")
             if target in measured.row(row)
         }
-        pool = measured.pool_of(named)
+        pool = measured.pool_of(named) if named else None
         if pool is None:
             continue
         js = [

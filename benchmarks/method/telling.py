@@ -94,7 +94,7 @@ def cell_document(job: Job, cell: Cell, ids: Mapping[str, Ids]) -> dict[str, Any
         for name, letters in cell.outcomes.items()
     }
     correct = (
-        dict(zip(suite["task"], cell.correct, strict=True)) if cell.correct else {}
+        dict(zip(suite["task"], cell.correct, strict=False)) if cell.correct else {}
     )
     facts = asdict(cell)
     return facts | {"name": job.name, "outcomes": by_id, "correct": correct}

@@ -99,6 +99,7 @@ def tiny_recipe(**changes: object) -> Recipe:
             task=6,
             answer_tokens=4,
             batch_size=8,
+            margins={"advbench": 2, "coconot": 2},
         ),
         "kl": KlRows(task=3, ordinary=3, tokens=3, trials=3),
         "calibration": CalibrationRows(

@@ -17,7 +17,7 @@ from benchmarks.method.summary import (
     summarize,
     work_to_reach,
 )
-from benchmarks.method.table import markdown
+from benchmarks.method.table import markdown, target_markdown
 
 HARMFUL, LIKE = 40, 20
 IDS = {
@@ -241,3 +241,21 @@ def test_figures_without_draws_have_no_width():
 
     assert math.isnan(pool.accuracy("aligned").value)
     assert isinstance(pool.accuracy("aligned"), Figure)
+
+
+def test_a_target_without_any_cell_has_no_line():
+    both = measured(*STORY)
+    both = replace(both, recipe=replace(both.recipe, tasks=("ag_news", "sst2")))
+
+    lines = target_markdown(both).splitlines()
+
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| ag_news lora"]
+
+
+def test_a_row_may_answer_fewer_of_the_tasks_rows():
+    short = replace(STORY[3], correct="1100")
+
+    pool = measured(STORY[2], short).pool(("ours", "uniform"))
+
+    assert pool.accuracy("ours").n == 10
+    assert (pool.accuracy("uniform").value, pool.accuracy("uniform").n) == (0.5, 4)
