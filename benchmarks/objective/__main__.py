@@ -3,17 +3,18 @@
 One target of `bench-method` (AG News, by LoRA) gets its vector at 27 settings of the
 coefficients. At each, the objective is taken on the prompts recalibration learns from,
 and J on test prompts. Other objectives follow from the same margins, at no cost. A run
-that was stopped goes on where it ended.
+that was stopped goes on where it ended, on another machine from what was published.
 """
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import OUT, Benchmark
+from benchmarks.harness import OUT, ROOT, Benchmark
 from benchmarks.method.data import data_directory, load_data
 from benchmarks.method.fingerprints import code_digest
 from benchmarks.method.keys import MEASURING_CODE, RECALIBRATION_CODE
@@ -40,7 +41,9 @@ from safegene.vectors.attach import attach
 from safegene.vectors.recalibrate.forward import Runner, steady
 from safegene.vectors.recalibrate.objective import Group, Objective
 from safegene.vectors.recalibrate.samples import draw_samples
+from safegene.vectors.vector import SafetyVector
 
+PUBLISHED = ROOT / "docs" / "benchmarks" / "objective"
 TASK, KIND = "ag_news", "lora"
 DIGITS = 4
 OBJECTIVES: Mapping[str, Objective] = {
@@ -54,14 +57,65 @@ OBJECTIVES: Mapping[str, Objective] = {
 }
 
 
+@dataclass(frozen=True)
+class Folders:
+    """Where settings are kept: margins and refusals in the prompts' order, no text."""
+
+    written: Path
+    published: Path
+    """Of the repository; `--publish` fills it."""
+
+    @staticmethod
+    def name(values: Sequence[float]) -> str:
+        """File name of a setting."""
+        return f"{digest_bytes(repr(tuple(values)).encode()).hex[:16]}.json"
+
+    def find(self, values: Sequence[float]) -> Path | None:
+        """The file of a setting, if it was measured."""
+        paths = (place / self.name(values) for place in (self.written, self.published))
+        return next((path for path in paths if path.is_file()), None)
+
+    def publish(self) -> int:
+        """Copy what was measured here; how many settings are published now."""
+        self.published.mkdir(parents=True, exist_ok=True)
+        for path in self.written.glob("*.json"):
+            shutil.copyfile(path, self.published / path.name)
+        return len(list(self.published.glob("*.json")))
+
+
 def measure(
-    bench: Bench, suite: Suite, place: Path, implausible: Implausible
-) -> Iterator[Setting]:
-    """Every setting, on both sides; what was measured before is read from `place`."""
+    bench: Bench, suite: Suite, folders: Folders, implausible: Callable[[], Implausible]
+) -> list[Setting]:
+    """Every setting, on both sides; what was measured before is read."""
+    vector = bench.vector(bench.recipe.pair)
+    wanted = list(settings(len(vector.layers), seed=bench.recipe.seed))
+    missing = [
+        (name, values) for name, values in wanted if folders.find(values) is None
+    ]
+    if missing:
+        _measure(
+            bench,
+            vector,
+            suite,
+            missing,
+            folders=folders,
+            implausible=implausible(),
+        )
+    return [_read(name, values, folders) for name, values in wanted]
+
+
+def _measure(
+    bench: Bench,
+    vector: SafetyVector,
+    suite: Suite,
+    missing: Sequence[tuple[str, tuple[float, ...]]],
+    *,
+    folders: Folders,
+    implausible: Implausible,
+) -> None:
     import torch
 
     recipe, target = bench.recipe, bench.target
-    vector = bench.vector(recipe.pair)
     with steady(target.model):
         samples = draw_samples(
             target.model,
@@ -70,36 +124,39 @@ def measure(
             recipe.effort,
             seed=recipe.seed,
         )
-        for name, values in settings(len(vector.layers), seed=recipe.seed):
-            path = place / f"{digest_bytes(repr(values).encode()).hex[:16]}.json"
-            if not path.is_file():
-                bench.progress(name, 0, 1)
-                with attach(target.model, vector, {}) as attachment:
-                    runner = Runner(
-                        target.model,
-                        attachment,
-                        vector.layers,
-                        batch_size=recipe.effort.batch_size,
-                    )
-                    point_S = torch.tensor(values, dtype=torch.float64)
-                    margins = samples.scored.margins(runner, point_S)
-                by_layer = dict(zip(vector.layers, values, strict=True))
-                with attach(target.model, vector, by_layer):
-                    letters = outcomes_of(
-                        target.model,
-                        target.tokenizer,
-                        suite,
-                        recipe.test,
-                        implausible=implausible,
-                    )
-                refused = {name: _refusals(text) for name, text in letters.items()}
-                _write(path, {str(g): m.tolist() for g, m in margins.items()}, refused)
-            found = json.loads(path.read_text(encoding="utf-8"))
-            margins_read = {
-                Group(group): tuple(margin)
-                for group, margin in found["margins"].items()
-            }
-            yield Setting(name, values, margins_read, found["refused"])
+        for done, (name, values) in enumerate(missing):
+            bench.progress(name, done, len(missing))
+            with attach(target.model, vector, {}) as attachment:
+                runner = Runner(
+                    target.model,
+                    attachment,
+                    vector.layers,
+                    batch_size=recipe.effort.batch_size,
+                )
+                point_S = torch.tensor(values, dtype=torch.float64)
+                margins = samples.scored.margins(runner, point_S)
+            by_layer = dict(zip(vector.layers, values, strict=True))
+            with attach(target.model, vector, by_layer):
+                letters = outcomes_of(
+                    target.model,
+                    target.tokenizer,
+                    suite,
+                    recipe.test,
+                    implausible=implausible,
+                )
+            refused = {name: _refusals(text) for name, text in letters.items()}
+            path = folders.written / Folders.name(values)
+            _write(path, {str(g): m.tolist() for g, m in margins.items()}, refused)
+
+
+def _read(name: str, values: tuple[float, ...], folders: Folders) -> Setting:
+    path = folders.find(values)
+    assert path is not None  # noqa: S101 - measured just now
+    found = json.loads(path.read_text(encoding="utf-8"))
+    margins = {
+        Group(group): tuple(margin) for group, margin in found["margins"].items()
+    }
+    return Setting(name, values, margins, found["refused"])
 
 
 def _write(
@@ -176,9 +233,11 @@ def _tensor(values: Sequence[float]) -> Any:
 
 def main() -> None:
     """Measure what is missing, and tell."""
-    argparse.ArgumentParser(
-        prog="benchmarks.objective", description=__doc__
-    ).parse_args()
+    parser = argparse.ArgumentParser(prog="benchmarks.objective", description=__doc__)
+    parser.add_argument(
+        "--publish", action="store_true", help="only copy what was measured to docs/"
+    )
+    options = parser.parse_args()
     from transformers.utils import logging
 
     logging.set_verbosity_error()
@@ -202,8 +261,12 @@ def main() -> None:
         threshold_step(workshop).key,
         code_digest(*MEASURING_CODE, *RECALIBRATION_CODE),
     )
-    place = OUT / "objective" / digest_bytes("\n".join(keys).encode()).hex[:16]
-    tell(list(measure(bench, suite, place, open_check(workshop))))
+    key = digest_bytes("\n".join(keys).encode()).hex[:16]
+    folders = Folders(OUT / "objective" / key, PUBLISHED / key)
+    if options.publish:
+        talk.tell(f"{folders.publish()} settings are in {folders.published}")
+        return
+    tell(measure(bench, suite, folders, lambda: open_check(workshop)))
 
 
 if __name__ == "__main__":
