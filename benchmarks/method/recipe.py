@@ -18,6 +18,15 @@ from safegene.vectors.recalibrate import (
 PAIRS = "safety_tuned"
 """The split of `align` that one refusal and the pairs for DPO are taken from."""
 
+ALIGN_ROWS: Mapping[str, int] = {
+    "safety_tuned": 300,
+    "own_harmful": 200,
+    "coconot": 300,
+    "own_lookalike": 250,
+    "dolly": 150,
+}
+"""What the aligned model was made with, by split of `align`."""
+
 
 @dataclass(frozen=True)
 class TestRows:
@@ -93,12 +102,12 @@ class Ceilings:
         default_factory=lambda: Tuning(learning_rate=2e-5, batch_size=1, epochs=10)
     )
     retune: Tuning = field(
-        default_factory=lambda: Tuning(learning_rate=2e-5, response_tokens=48)
+        default_factory=lambda: Tuning(
+            learning_rate=2e-5, epochs=2, opening_weight=6.0, response_tokens=40
+        )
     )
-    retune_rows: Mapping[str, int] = field(
-        default_factory=lambda: {"safety_tuned": 320, "coconot": 200, "dolly": 100}
-    )
-    """Pairs by split of `align`."""
+    retune_rows: Mapping[str, int] = field(default_factory=lambda: dict(ALIGN_ROWS))
+    """Pairs by split of `align`: full safety re-tuning is the alignment, done again."""
     augment_rows: Mapping[str, int] = field(
         default_factory=lambda: {"safety_tuned": 80, "coconot": 60}
     )
@@ -135,15 +144,7 @@ class Recipe:
             response_tokens=40,
         )
     )
-    align_rows: Mapping[str, int] = field(
-        default_factory=lambda: {
-            "safety_tuned": 300,
-            "own_harmful": 200,
-            "coconot": 300,
-            "own_lookalike": 250,
-            "dolly": 150,
-        }
-    )
+    align_rows: Mapping[str, int] = field(default_factory=lambda: dict(ALIGN_ROWS))
     """Pairs by split of `align`."""
     drift: Tuning = field(
         default_factory=lambda: Tuning(
