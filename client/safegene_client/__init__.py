@@ -5,17 +5,20 @@ Importing it loads no torch; what needs torch imports it when it is called.
 
 from safegene_client.answers import (
     CompatibilityAnswer,
+    ExchangedToken,
     Match,
     ResolvedVersion,
     VectorDetail,
     VectorSummary,
 )
 from safegene_client.client import Registry
+from safegene_client.identity import find_jwt
 from safegene_client.pulled import PulledVector
 from safegene_client.settings import Settings
 
 __all__ = [
     "CompatibilityAnswer",
+    "ExchangedToken",
     "Match",
     "PulledVector",
     "Registry",
@@ -23,4 +26,5 @@ __all__ = [
     "Settings",
     "VectorDetail",
     "VectorSummary",
+    "find_jwt",
 ]

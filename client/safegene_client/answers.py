@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from safegene.artifact.compatibility import Level, Reason
 from safegene.artifact.manifest import BaseModelRef
@@ -129,6 +129,18 @@ class CompatibilityAnswer(_Answer):
     """Why the architecture is not known."""
     fits: tuple[Match, ...] = ()
     others: tuple[Match, ...] = ()
+
+
+class ExchangedToken(_Answer):
+    """A short-lived token of a CI job."""
+
+    token: str = Field(repr=False)
+    """The secret."""
+    account: str
+    namespace: str
+    """The only namespace that it opens."""
+    scope: str
+    expires_at: str
 
 
 class UploadBlob(_Answer):

@@ -22,6 +22,7 @@ from safegene.artifact.reference import (
 from safegene.errors import InvalidReferenceError, NotFoundError, RegistryError
 from safegene_client.answers import (
     CompatibilityAnswer,
+    ExchangedToken,
     Match,
     ResolvedVersion,
     VectorDetail,
@@ -92,6 +93,20 @@ class Registry:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def exchange(self, namespace: str, jwt: str) -> ExchangedToken:
+        """Exchange a CI job's JWT for a token, to open another `Registry` with.
+
+        Args:
+            namespace: where the job wants to publish; an owner trusts it there.
+            jwt: see `find_jwt`; most can be exchanged only once.
+
+        Raises:
+            AuthenticationError: the registry does not take it; the message says why.
+            RegistryError: the registry refused or could not be reached.
+        """
+        body = json_body({"namespace": namespace, "jwt": jwt})
+        return self._session.ask(ExchangedToken, "POST", "/v1/oidc/token", body=body)
 
     def search(
         self,

@@ -32,12 +32,17 @@ BY_SLUG: dict[str, type[RegistryError]] = {
     "blob-missing": RejectedError,
     "digest-mismatch": RejectedError,
     "forbidden": ForbiddenError,
+    "identity-rejected": AuthenticationError,
     "internal-error": RegistryError,
     "invalid-request": RejectedError,
+    "issuer-unavailable": TransportError,
     "manifest-invalid": RejectedError,
     "method-not-allowed": RejectedError,
+    "name-taken": AlreadyExistsError,
     "not-found": NotFoundError,
+    "owner-required": RejectedError,
     "payload-too-large": RejectedError,
+    "quota-exceeded": ForbiddenError,
     "range-not-satisfiable": RejectedError,
     "rate-limited": TransportError,
     "request-timeout": TransportError,
@@ -68,11 +73,19 @@ ADVICE: dict[type[RegistryError], str] = {
         "set SAFEGENE_TOKEN to a token of this registry (an operator makes one with"
         " `safegene-registry token create`)"
     ),
-    ForbiddenError: "ask the registry's operator for a token with this scope",
+    ForbiddenError: "ask an owner of the namespace, or the registry's operator",
     GoneError: "choose another version",
     TransportError: "try again later",
 }
 """What to do, said after the registry's own sentence."""
+
+ADVICE_BY_SLUG: dict[str, str] = {
+    "identity-rejected": (
+        "compare the JWT's claims with the namespace's trusted publishers"
+    ),
+    "name-taken": "choose another name",
+}
+"""The same, where the problem says more than its exception."""
 
 
 def error_from_response(
@@ -102,7 +115,7 @@ def error_from_response(
         f"{plain_text(str(said)).rstrip('.')}{_spelled_errors(problem)}"
         f" (the registry at {url} answered {status})"
     )
-    advice = ADVICE.get(kind)
+    advice = ADVICE_BY_SLUG.get(slug) or ADVICE.get(kind)
     if kind is RegistryError and facts["request_id"]:
         advice = f"tell its operator the request id {facts['request_id']}"
     return kind(f"{sentence}; {advice}" if advice else sentence, **facts)

@@ -6,23 +6,15 @@ standard output, everything else to standard error.
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from safegene import __version__
-
-if TYPE_CHECKING:
-    from safegene_registry.settings import Settings
+from safegene_registry.access_commands import member, namespace, publisher
+from safegene_registry.command_line import data_option, read_settings, say
+from safegene_registry.token_commands import token
 
 EXIT_FAILED = 1
-
-data_option = click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=None,
-    help="Directory of the registry.  [default: ./safegene-registry-data]",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -108,56 +100,8 @@ def gc(data: Path | None, *, dry_run: bool) -> None:
     say(f"{verb} {len(removed)} leftovers; their blobs have {freed} bytes.", err=True)
 
 
-@cli.group()
-def token() -> None:
-    """Make tokens for those who publish."""
-
-
-@token.command()
-@data_option
-@click.option("--name", required=True, help="What to call it, for people.")
-@click.option(
-    "--scope",
-    type=click.Choice(["publish", "admin"]),
-    default="publish",
-    show_default=True,
-    help="What it may do.",
-)
-def create(data: Path | None, name: str, scope: str) -> None:
-    """Make a token and print it, once and alone, on standard output."""
-    from safegene_registry import server
-    from safegene_registry.auth import Scope, create_token
-
-    settings = read_settings(data)
-    database = server.prepare_data(settings)
-    with database.writing() as session:
-        secret = create_token(session, name=name, scope=Scope(scope))
-    database.dispose()
-    say(secret)
-
-
-def read_settings(data: Path | None) -> "Settings":
-    """The environment's settings, with what the command line says above them."""
-    from pydantic import ValidationError
-
-    from safegene_registry.settings import Settings
-
-    try:
-        return Settings() if data is None else Settings(data=data)
-    except ValidationError as error:
-        # Inputs may be secrets: neither said nor in the traceback of a cause.
-        first = error.errors(include_url=False)[0]
-        name = "_".join(str(part) for part in first["loc"]).upper() or "*"
-        secret = name == "*" or "Secret" in str(Settings.model_fields[name.lower()])
-        got = "" if secret else f", got {first['input']!r}"
-        message = f"SAFEGENE_REGISTRY_{name}: {first['msg']}{got}"
-        raise click.UsageError(message) from None
-
-
-def say(text: str, *, err: bool = False) -> None:
-    """Print a line and make sure that it is out, also into a pipe."""
-    click.echo(text, err=err)
-    (sys.stderr if err else sys.stdout).flush()
+for group in (token, namespace, member, publisher):
+    cli.add_command(group)
 
 
 def main() -> None:

@@ -12,20 +12,35 @@ from fastapi import FastAPI
 
 from safegene import __version__
 from safegene_registry.db import THREADS
+from safegene_registry.guards import check_guards
 from safegene_registry.metrics import Metrics
 from safegene_registry.middleware import BodyLimitMiddleware, RequestMiddleware
 from safegene_registry.problems import install_problem_handlers
 from safegene_registry.readiness import Readiness
-from safegene_registry.routes import compatibility, health, uploads, vectors
+from safegene_registry.routes import (
+    compatibility,
+    health,
+    namespaces,
+    publishers,
+    tokens,
+    uploads,
+    vectors,
+)
 from safegene_registry.routes.responses import COMMON_RESPONSES, RegistryAPI
 from safegene_registry.services import open_services
 from safegene_registry.settings import Settings
 from safegene_registry.sweeping import remove_leftovers
 
 DESCRIPTION = """\
-Publish, find and download safety vectors. Reads are public; writes need a token. Every
-answer that is not a success is an RFC 9457 problem.
+Publish, find and download safety vectors. What is public can be read without a token;
+everything else needs one. Every answer that is not a success is an RFC 9457 problem.
 """
+
+
+ROUTERS = (
+    *(vectors, uploads, compatibility),
+    *(namespaces, tokens, publishers, health),
+)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -47,11 +62,13 @@ def create_app(settings: Settings) -> FastAPI:
         metrics.watch(services.database, limiter)
         app.state.services = services
         app.state.readiness = Readiness(services)
+        services.usage.start()
         try:
             remove_leftovers(services)
             yield
         finally:
             app.state.readiness.close()
+            services.usage.stop()
             services.database.dispose()
 
     app = RegistryAPI(
@@ -67,7 +84,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = metrics
     install_problem_handlers(app)
-    for module in (vectors, uploads, compatibility, health):
+    for module in ROUTERS:
+        app.actions.update(check_guards(module.router.routes))
         app.include_router(module.router)
     # The last one added is the outermost.
     app.add_middleware(

@@ -1,8 +1,5 @@
 """Reading: search, resolve and describe what is published."""
 
-import base64
-import binascii
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,8 +10,10 @@ from sqlalchemy.orm import Session
 
 from safegene.artifact.reference import VectorName, best_version, canonical_version
 from safegene_registry import repositories
+from safegene_registry.access import Reader
 from safegene_registry.models import ArchitectureRow, File, Head, Vector, Version
-from safegene_registry.problems import Fault, ProblemError
+from safegene_registry.pages import decode_cursor, encode_cursor
+from safegene_registry.problems import ProblemError
 from safegene_registry.repositories import SearchFilter
 from safegene_registry.schemas import (
     ArchitectureSummary,
@@ -42,40 +41,38 @@ class Selector:
 
 
 def search(
-    services: Services, wanted: SearchFilter, *, limit: int, cursor: str | None
+    services: Services,
+    reader: Reader,
+    wanted: SearchFilter,
+    *,
+    limit: int,
+    cursor: str | None,
 ) -> VectorPage:
-    """One page of vectors whose newest version matches, by name."""
-    after = decode_cursor(cursor) if cursor is not None else None
+    """One page of vectors whose newest version matches, by name.
+
+    Args:
+        services: the process's parts.
+        reader: whose eyes they are seen with.
+        wanted: what must hold of them.
+        limit: at most so many.
+        cursor: of the page before; None: the first page.
+    """
+    after = None
+    if cursor is not None:
+        namespace, name = decode_cursor(cursor, 2)
+        after = namespace, name
     with services.database.reading() as session:
         vectors = repositories.search_vectors(
-            session, wanted, after=after, limit=limit + 1
+            session, reader, wanted, after=after, limit=limit + 1
         )
         page = vectors[:limit]
         items = summaries(session, page)
     more = len(vectors) > limit
+    last = page[-1] if more else None
     return VectorPage(
-        items=items, next_cursor=encode_cursor(page[-1]) if more else None
+        items=items,
+        next_cursor=encode_cursor(last.namespace, last.name) if last else None,
     )
-
-
-def encode_cursor(last: Vector) -> str:
-    """Where the next page starts."""
-    text = json.dumps([last.namespace, last.name])
-    return base64.urlsafe_b64encode(text.encode()).decode()
-
-
-def decode_cursor(cursor: str) -> tuple[str, str]:
-    """The name after which the page starts."""
-    try:
-        text = base64.b64decode(cursor.encode(), altchars=b"-_", validate=True)
-        match json.loads(text):
-            case [str(namespace), str(name)]:
-                return namespace, name
-    except (binascii.Error, ValueError):
-        pass
-    fault = Fault("/query/cursor", "not a cursor of this registry")
-    detail = "The cursor is not one that this registry gave out; start without one."
-    raise ProblemError(detail, "invalid-request", faults=[fault])
 
 
 def summaries(session: Session, vectors: Sequence[Vector]) -> list[VectorSummary]:

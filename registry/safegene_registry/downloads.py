@@ -17,7 +17,7 @@ from fastapi.responses import StreamingResponse
 from safegene_registry.problems import ProblemError
 
 CHUNK_BYTES = 1 << 20
-IMMUTABLE = "public, max-age=31536000, immutable"
+IMMUTABLE = "max-age=31536000, immutable"
 RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.IGNORECASE | re.ASCII)
 MAX_DIGITS = 18
 """Longer numbers lie past the end of any file and cost time to read."""
@@ -41,14 +41,25 @@ class Content:
     """Reads from this byte on."""
 
 
-def content_response(request: Request, content: Content) -> Response:
+def content_response(
+    request: Request, content: Content, *, is_public: bool
+) -> Response:
     """Answer a GET or HEAD for immutable bytes.
+
+    Args:
+        request: with its conditions.
+        content: the bytes.
+        is_public: whether caches between us and the caller may give them to others.
 
     Raises:
         ProblemError: `range-not-satisfiable`.
     """
     etag = f'"{content.digest}"'
-    headers = {"ETag": etag, "Cache-Control": IMMUTABLE, "Accept-Ranges": "bytes"}
+    headers = {
+        "ETag": etag,
+        "Cache-Control": f"{'public' if is_public else 'private'}, {IMMUTABLE}",
+        "Accept-Ranges": "bytes",
+    }
     if names_etag(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     span = None

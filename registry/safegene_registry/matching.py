@@ -14,6 +14,7 @@ from safegene.artifact.compatibility import Verdict, compare
 from safegene.artifact.reference import best_version, canonical_constraint, check_part
 from safegene.errors import UnsupportedFamilyError
 from safegene_registry import repositories
+from safegene_registry.access import Reader
 from safegene_registry.models import Head, Version
 from safegene_registry.schemas import (
     ArchitectureSummary,
@@ -30,8 +31,15 @@ PAGE = 100
 """Heads read at a time while a range rules some of them out."""
 
 
-def answer(services: Services, question: CompatibilityQuestion) -> CompatibilityAnswer:
+def answer(
+    services: Services, reader: Reader, question: CompatibilityQuestion
+) -> CompatibilityAnswer:
     """Which vectors fit the model, and what comes nearest of the rest.
+
+    Args:
+        services: the process's parts.
+        reader: whose eyes they are seen with.
+        question: the model.
 
     Raises:
         InvalidReferenceError: the range or the namespace is malformed.
@@ -58,8 +66,8 @@ def answer(services: Services, question: CompatibilityQuestion) -> Compatibility
                 fingerprint=str(target.fingerprint),
             ),
             reasons=[],
-            fits=fitting(session, target, question),
-            others=nearest(session, target, question),
+            fits=fitting(session, reader, target, question),
+            others=nearest(session, reader, target, question),
         )
 
 
@@ -79,7 +87,10 @@ def unknown(config: Mapping[str, Any]) -> Verdict:
 
 
 def fitting(
-    session: Session, target: Architecture, question: CompatibilityQuestion
+    session: Session,
+    reader: Reader,
+    target: Architecture,
+    question: CompatibilityQuestion,
 ) -> list[Match]:
     """Vectors of the same family, most recently published first."""
     fingerprint = str(target.fingerprint)
@@ -89,6 +100,7 @@ def fitting(
     while len(matches) < question.limit:
         heads = repositories.family_heads(
             session,
+            reader,
             fingerprint,
             namespace=question.namespace,
             after=after,
@@ -116,11 +128,15 @@ def best_match(session: Session, head: Head, constraint: str | None) -> Version 
 
 
 def nearest(
-    session: Session, target: Architecture, question: CompatibilityQuestion
+    session: Session,
+    reader: Reader,
+    target: Architecture,
+    question: CompatibilityQuestion,
 ) -> list[Match]:
     """Vectors of the families most like the target's, with what stands in the way."""
     families = repositories.nearest_architectures(
         session,
+        reader,
         fingerprint=str(target.fingerprint),
         model_type=target.model_type,
         hidden_size=target.hidden_size,
@@ -132,6 +148,7 @@ def nearest(
     for family in families:
         heads = repositories.family_heads(
             session,
+            reader,
             family.fingerprint,
             namespace=question.namespace,
             after=None,

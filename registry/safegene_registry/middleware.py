@@ -80,6 +80,7 @@ class RequestMiddleware:
                     method=scope["method"],
                     path=scope["path"],
                     route=route_of(scope),
+                    principal_id=scope["state"].get("principal_id"),
                     status=status,
                     duration_ms=round(seconds * 1000, 1),
                     received_bytes=received,
@@ -87,11 +88,17 @@ class RequestMiddleware:
                 )
 
 
+def is_blob(scope: Scope) -> bool:
+    """Whether the body is a blob of an upload."""
+    path: str = scope["path"]
+    method: str = scope["method"]
+    return method == "PUT" and path.startswith("/v1/uploads/")
+
+
 class BodyLimitMiddleware:
     """Refuse bodies over the limit while they arrive.
 
-    PUT is left alone: only blobs are sent with it, and they are counted against the
-    manifest that promised them.
+    Blobs are left alone: they are counted against the manifest that promised them.
     """
 
     def __init__(self, app: ASGIApp, max_request_bytes: int) -> None:
@@ -100,7 +107,7 @@ class BodyLimitMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request with a counted body."""
-        if scope["type"] != "http" or scope["method"] == "PUT":
+        if scope["type"] != "http" or is_blob(scope):
             await self.app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "0")

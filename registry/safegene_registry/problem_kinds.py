@@ -26,10 +26,30 @@ PROBLEMS: dict[str, ProblemKind] = {
             "authentication-required",
             401,
             "Authentication required",
-            "The request changes something and came without a token, or with one "
-            "that this registry does not know.",
+            "The request came without a token and is one that takes a token, or the "
+            "token is unknown, expired or revoked.",
             "Send `Authorization: Bearer sgt_…`. An operator makes tokens with "
-            "`safegene-registry token create`.",
+            "`safegene-registry token create`. Without a token, what is public can be "
+            "read.",
+        ),
+        ProblemKind(
+            "identity-rejected",
+            401,
+            "Identity rejected",
+            "The JWT of a CI job was not exchanged for a token: it is not believed, it "
+            "was used before, or no trusted publisher of the namespace accepts it.",
+            "`detail` says why, as far as strangers may know. Ask for a new JWT with "
+            "the audience that the trusted publisher names, and compare its claims "
+            "with those that an owner sees with `safegene-registry publisher list`.",
+        ),
+        ProblemKind(
+            "forbidden",
+            403,
+            "Forbidden",
+            "The token is good but does not allow this: its scope, the namespace it is "
+            "restricted to, or the role of its account stands in the way.",
+            "`detail` says which. An owner of the namespace gives roles, the holder "
+            "makes tokens of another scope.",
         ),
         ProblemKind(
             "not-found",
@@ -63,6 +83,20 @@ PROBLEMS: dict[str, ProblemKind] = {
             "Publish under a new version.",
         ),
         ProblemKind(
+            "name-taken",
+            409,
+            "Name taken",
+            "There is something of this name already.",
+            "Choose another name.",
+        ),
+        ProblemKind(
+            "owner-required",
+            409,
+            "Owner required",
+            "The change would leave the namespace without an owner.",
+            "Make another member an owner first.",
+        ),
+        ProblemKind(
             "blob-missing",
             409,
             "Blob missing",
@@ -77,6 +111,15 @@ PROBLEMS: dict[str, ProblemKind] = {
             "The body, a file or the whole version is larger than this registry takes, "
             "or larger than the manifest promised.",
             "Compare with the limit in `detail`; an operator can raise it.",
+        ),
+        ProblemKind(
+            "quota-exceeded",
+            413,
+            "Quota exceeded",
+            "The versions of the namespace would add up to more than it may hold. "
+            "`used_bytes`, `limit_bytes` and `wanted_bytes` tell how many.",
+            "Ask an operator for a larger quota. Versions never go away, so nothing "
+            "that an owner removes makes room.",
         ),
         ProblemKind(
             "unsupported-media-type",
@@ -118,6 +161,13 @@ PROBLEMS: dict[str, ProblemKind] = {
             "`safegene` command.",
         ),
         ProblemKind(
+            "rate-limited",
+            429,
+            "Rate limited",
+            "The caller, known by token or else by address, has asked too often.",
+            "Wait as long as `Retry-After` says and send the same request again.",
+        ),
+        ProblemKind(
             "internal-error",
             500,
             "Internal error",
@@ -132,6 +182,14 @@ PROBLEMS: dict[str, ProblemKind] = {
             "is about to stop. `errors` names the parts.",
             "Send requests to another replica. The operator finds the reason in the "
             "log; a wrong schema goes with `safegene-registry migrate`.",
+        ),
+        ProblemKind(
+            "issuer-unavailable",
+            503,
+            "Issuer unavailable",
+            "The JWT cannot be checked, since the keys of its issuer cannot be fetched "
+            "right now.",
+            "Wait as long as `Retry-After` says and send the same request again.",
         ),
         ProblemKind(
             "storage-unavailable",

@@ -27,6 +27,7 @@ PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 BY_STATUS = {
     401: "authentication-required",
+    403: "forbidden",
     404: "not-found",
     405: "method-not-allowed",
     413: "payload-too-large",
@@ -50,6 +51,7 @@ class ProblemError(Exception):
         slug: which problem, a key of `PROBLEMS`.
         faults: the wrong parts of the request, where parts can be named.
         headers: further headers of the answer.
+        members: further members of the body, numbers that programs may want.
     """
 
     def __init__(
@@ -59,12 +61,14 @@ class ProblemError(Exception):
         *,
         faults: Sequence[Fault] = (),
         headers: Mapping[str, str] | None = None,
+        members: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(detail)
         self.kind = PROBLEMS[slug]
         self.detail = detail
         self.faults = tuple(faults)
         self.headers = dict(headers or {})
+        self.members = dict(members or {})
 
 
 def problem_from_error(error: SafeGeneError) -> ProblemError:
@@ -100,6 +104,7 @@ def problem_body(request: Request, problem: ProblemError) -> dict[str, Any]:
         "detail": problem.detail,
         "instance": f"urn:uuid:{request_id}",
         "request_id": request_id,
+        **problem.members,
     }
     if problem.faults:
         body["errors"] = [fault._asdict() for fault in problem.faults]

@@ -16,12 +16,14 @@ from safegene.artifact.manifest import FileEntry, Manifest
 from safegene.artifact.reference import best_version
 from safegene.errors import ArtifactError
 from safegene_registry import (
+    access_repository,
     lock_repository,
     publishing_repository,
     removals,
     repositories,
 )
-from safegene_registry.auth import Principal
+from safegene_registry.access import Principal, reader_of
+from safegene_registry.admission import check_publishing, check_sizes
 from safegene_registry.catalog import version_detail
 from safegene_registry.log import get_logger
 from safegene_registry.models import Upload, Version
@@ -68,69 +70,37 @@ def open_upload(
 
     Raises:
         ManifestError: the bytes are not a canonical manifest.
-        ProblemError: `version-exists` or `payload-too-large`.
+        ProblemError: `version-exists`, `payload-too-large` or `quota-exceeded`; or the
+            caller may not publish there.
     """
     manifest = Manifest.from_bytes(manifest_bytes)
     check_sizes(services, manifest)
     remove_expired(services, limit=SWEEP_LIMIT)
     now = services.now()
     with services.database.writing() as session:
+        existing = check_publishing(services, session, principal, manifest)
         upload = Upload(
             id=uuid4(),
             token_id=principal.token_id,
             namespace=manifest.namespace,
             digest=str(manifest.digest),
             manifest=manifest_bytes,
-            state=PUBLISHED if published_version(session, manifest) else OPEN,
+            state=PUBLISHED if existing else OPEN,
             created_at=now,
             expires_at=now + services.settings.upload_ttl,
         )
         publishing_repository.add_upload(session, upload)
     log.info("upload_opened", upload_id=str(upload.id), digest=upload.digest)
-    return upload_detail(services, upload)
-
-
-def check_sizes(services: Services, manifest: Manifest) -> None:
-    """Refuse what this registry would not store, before a byte of it is sent."""
-    settings = services.settings
-    for entry in manifest.files:
-        if entry.size > settings.max_file_bytes:
-            detail = (
-                f"{entry.path} has {entry.size} bytes; this registry takes files of "
-                f"at most {settings.max_file_bytes}."
-            )
-            raise ProblemError(detail, "payload-too-large")
-    if manifest.size_bytes > settings.max_version_bytes:
-        detail = (
-            f"The version has {manifest.size_bytes} bytes; this registry takes "
-            f"at most {settings.max_version_bytes}."
-        )
-        raise ProblemError(detail, "payload-too-large")
-
-
-def published_version(session: Session, manifest: Manifest) -> Version | None:
-    """The version if exactly this manifest is published; a conflict if another is."""
-    existing = repositories.find_version(
-        session, manifest.vector, version=manifest.version
-    )
-    if existing is not None and existing.digest != str(manifest.digest):
-        detail = (
-            f"{manifest.vector}@{manifest.version} is already published as "
-            f"{existing.digest}; this manifest is {manifest.digest}."
-        )
-        raise ProblemError(detail, "version-exists")
-    return existing
+    return upload_detail(services, principal, upload)
 
 
 def find_upload(services: Services, principal: Principal, upload_id: UUID) -> Upload:
     """The caller's upload; what is another's or expired is not found."""
     with services.database.reading() as session:
-        upload = publishing_repository.find_upload(session, upload_id)
-    if (
-        upload is None
-        or upload.token_id != principal.token_id
-        or upload.expires_at <= services.now()
-    ):
+        upload = access_repository.find_upload_of(
+            session, upload_id, principal.account_id
+        )
+    if upload is None or upload.expires_at <= services.now():
         raise no_upload(upload_id)
     return upload
 
@@ -141,12 +111,17 @@ def no_upload(upload_id: UUID) -> ProblemError:
     return ProblemError(detail, "not-found")
 
 
-def upload_detail(services: Services, upload: Upload) -> UploadDetail:
+def upload_detail(
+    services: Services, principal: Principal, upload: Upload
+) -> UploadDetail:
     """An upload as the interface shows it."""
     blobs = []
     if upload.state == OPEN:
         manifest = Manifest.from_bytes(upload.manifest)
-        missing = {entry.digest for entry in missing_files(services, upload, manifest)}
+        missing = {
+            entry.digest
+            for entry in missing_files(services, principal, upload, manifest)
+        }
         sizes = {entry.digest: entry.size for entry in manifest.files}
         blobs = [
             BlobTarget(
@@ -169,16 +144,17 @@ def upload_detail(services: Services, upload: Upload) -> UploadDetail:
 
 
 def missing_files(
-    services: Services, upload: Upload, manifest: Manifest
+    services: Services, principal: Principal, upload: Upload, manifest: Manifest
 ) -> list[FileEntry]:
-    """The files whose bytes the registry does not have.
+    """The files that the caller still has to send.
 
-    It has what this upload staged, and what published versions already name: those are
-    public. An unreferenced blob of somebody else's upload does not count.
+    Not what this upload staged, and not what published versions name that the caller
+    may read. Any other blob counts as missing although it may be there: nobody gets
+    bytes, or hears of them, for knowing their digest.
     """
     with services.database.reading() as session:
-        shared = publishing_repository.known_blobs(
-            session, {entry.digest for entry in manifest.files}
+        shared = access_repository.readable_blobs(
+            session, {entry.digest for entry in manifest.files}, reader_of(principal)
         )
     staged = services.store.staged(upload.id)
     return [
@@ -285,7 +261,7 @@ def complete_once(
     manifest = Manifest.from_bytes(upload.manifest)
     tags: dict[Digest, str] = {}
     if upload.state == OPEN:
-        check_received(services, upload, manifest)
+        check_received(services, principal, upload, manifest)
         promote_blobs(services, upload, manifest)
         try:
             tags = verify_files(services.store, manifest)
@@ -295,9 +271,11 @@ def complete_once(
     return publish(services, principal, upload, manifest, tags)
 
 
-def check_received(services: Services, upload: Upload, manifest: Manifest) -> None:
+def check_received(
+    services: Services, principal: Principal, upload: Upload, manifest: Manifest
+) -> None:
     """Refuse to go on while bytes are missing."""
-    missing = missing_files(services, upload, manifest)
+    missing = missing_files(services, principal, upload, manifest)
     if missing:
         raise blob_missing(manifest, missing)
 
@@ -340,7 +318,8 @@ def publish(
             # Whoever cancelled was told that nothing would be published.
             raise no_upload(upload.id)
         lock_repository.lock_vector(session, manifest.vector)
-        existing = published_version(session, manifest)
+        # Once more: rights and room may have gone while the bytes came.
+        existing = check_publishing(services, session, principal, manifest)
         if existing is None:
             removals.keep_blobs(session, digests_of(upload))
             check_present(services.store, manifest, tags)
@@ -350,6 +329,7 @@ def publish(
             manifest_bytes=upload.manifest,
             token_id=principal.token_id,
             account_id=principal.account_id,
+            quota_bytes=services.settings.namespace_quota_bytes,
             published_at=services.now(),
         )
         if existing is None:

@@ -36,6 +36,7 @@ def add_version(
     manifest_bytes: bytes,
     token_id: UUID,
     account_id: UUID,
+    quota_bytes: int | None,
     published_at: datetime,
 ) -> Version:
     """Insert a version with its files, and whatever it is the first to need.
@@ -43,7 +44,7 @@ def add_version(
     The caller holds the locks of its vector and its blobs. Heads are left to the
     caller, too, who knows how versions are ordered.
     """
-    ensure_namespace(session, manifest.namespace, account_id)
+    ensure_namespace(session, manifest.namespace, account_id, quota_bytes)
     vector = repositories.find_vector(session, manifest.vector)
     if vector is None:
         # Nobody else does: see `lock_vector`.
@@ -94,9 +95,11 @@ def add_version(
     return version
 
 
-def ensure_namespace(session: Session, name: str, account_id: UUID) -> None:
+def ensure_namespace(
+    session: Session, name: str, account_id: UUID, quota_bytes: int | None
+) -> None:
     """Make the namespace if there is none; whoever does owns it."""
-    if insert_missing(session, Namespace.name, {name: {}}):
+    if insert_missing(session, Namespace.name, {name: {"quota_bytes": quota_bytes}}):
         session.add(Member(namespace=name, account_id=account_id, role="owner"))
         session.flush()
 

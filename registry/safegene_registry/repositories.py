@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session, contains_eager, undefer
 
 from safegene.artifact.manifest import BaseModelRef
 from safegene.artifact.reference import VectorName
+from safegene_registry.access import Reader
+from safegene_registry.access_repository import readable
 from safegene_registry.models import (
     ArchitectureRow,
     File,
@@ -48,6 +50,7 @@ def find_vector(session: Session, vector: VectorName) -> Vector | None:
 
 def search_vectors(
     session: Session,
+    reader: Reader,
     wanted: SearchFilter,
     *,
     after: tuple[str, str] | None,
@@ -72,7 +75,8 @@ def search_vectors(
             | Vector.name.icontains(wanted.text, autoescape=True)
             | Version.description.icontains(wanted.text, autoescape=True)
         )
-    query = select(Vector).where(matching.exists())
+    visible = readable(Vector.namespace, reader)
+    query = select(Vector).where(visible, matching.exists())
     if wanted.namespace is not None:
         query = query.where(Vector.namespace == wanted.namespace)
     if after is not None:
@@ -102,6 +106,7 @@ def heads_of(session: Session, vector_ids: Iterable[UUID]) -> Sequence[Head]:
 
 def family_heads(
     session: Session,
+    reader: Reader,
     fingerprint: str,
     *,
     namespace: str | None,
@@ -109,7 +114,9 @@ def family_heads(
     limit: int,
 ) -> Sequence[Head]:
     """Heads of one family, most recently published first. One index range."""
-    query = with_details(select(Head)).where(Head.fingerprint == fingerprint)
+    query = with_details(select(Head)).where(
+        Head.fingerprint == fingerprint, readable(Vector.namespace, reader)
+    )
     if namespace is not None:
         query = query.where(Vector.namespace == namespace)
     if after is not None:
@@ -213,6 +220,7 @@ def find_architecture(session: Session, fingerprint: str) -> ArchitectureRow | N
 
 def nearest_architectures(
     session: Session,
+    reader: Reader,
     *,
     fingerprint: str,
     model_type: str,
@@ -225,13 +233,16 @@ def nearest_architectures(
 
     Walks the families, not the versions.
     """
-    has_vector = select(Head.vector_id).where(
-        Head.fingerprint == ArchitectureRow.fingerprint
+    has_vector = (
+        select(Head.vector_id)
+        .join(Vector, Vector.id == Head.vector_id)
+        .where(
+            Head.fingerprint == ArchitectureRow.fingerprint,
+            readable(Vector.namespace, reader),
+        )
     )
     if namespace is not None:
-        has_vector = has_vector.join(Vector, Vector.id == Head.vector_id).where(
-            Vector.namespace == namespace
-        )
+        has_vector = has_vector.where(Vector.namespace == namespace)
     query = (
         select(ArchitectureRow)
         .where(ArchitectureRow.fingerprint != fingerprint, has_vector.exists())

@@ -218,3 +218,7 @@ class Problem(Schema):
     instance: str
     request_id: str
     errors: list[ProblemFault] | None = None
+    used_bytes: int | None = None
+    """Of a quota; with the next two in `quota-exceeded` only."""
+    limit_bytes: int | None = None
+    wanted_bytes: int | None = None

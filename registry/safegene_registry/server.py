@@ -14,12 +14,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from safegene_registry import lock_repository, token_repository
+from safegene_registry.access import Scope
 from safegene_registry.app import create_app
-from safegene_registry.auth import Scope, create_token
 from safegene_registry.db import Database
 from safegene_registry.log import configure_logging, get_logger
 from safegene_registry.migrate import check_schema, upgrade
+from safegene_registry.services import utc_now
 from safegene_registry.settings import Settings
+from safegene_registry.tokens import WantedToken, create_token, user_account
 
 log = get_logger("safegene_registry.server")
 
@@ -56,7 +58,10 @@ def first_token(database: Database) -> str | None:
         lock_repository.lock_first_token(session)
         if token_repository.has_tokens(session):
             return None
-        return create_token(session, name=FIRST_TOKEN_NAME, scope=Scope.ADMIN)
+        account = user_account(session, FIRST_TOKEN_NAME, operator=True, by="serve")
+        wanted = WantedToken(FIRST_TOKEN_NAME, Scope.ADMIN)
+        secret, _ = create_token(session, account, wanted, now=utc_now(), by="serve")
+        return secret
 
 
 def serve(settings: Settings, *, host: str, port: int, ready_file: Path | None) -> None:

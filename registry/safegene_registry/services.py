@@ -12,8 +12,11 @@ from fastapi import Depends, Request
 
 from safegene_registry.db import Database
 from safegene_registry.directory_store import DirectoryBlobStore
+from safegene_registry.issuers import Issuers
+from safegene_registry.limits import RateLimiter
 from safegene_registry.settings import Settings
 from safegene_registry.storage import BlobStore
+from safegene_registry.usage import UsageRecorder
 
 
 def utc_now() -> datetime:
@@ -28,15 +31,29 @@ class Services:
     settings: Settings
     database: Database
     store: BlobStore
+    issuers: Issuers
+    """Of the JWTs of CI jobs."""
+    limiter: RateLimiter
+    """Of all requests."""
+    exchange_limiter: RateLimiter
+    """Of the exchange of JWTs, which costs a signature."""
+    usage: UsageRecorder
     now: Callable[[], datetime] = utc_now
 
 
 def open_services(settings: Settings) -> Services:
     """Open the database and the blob store; the first must have been migrated."""
+    database = Database(settings.parsed_database_url)
     return Services(
         settings=settings,
-        database=Database(settings.parsed_database_url),
+        database=database,
         store=open_store(settings),
+        issuers=Issuers(
+            settings.oidc_issuers, allow_loopback=settings.oidc_allow_loopback
+        ),
+        limiter=RateLimiter(settings.rate_limit_per_minute),
+        exchange_limiter=RateLimiter(settings.exchange_limit_per_minute),
+        usage=UsageRecorder(database),
     )
 
 

@@ -7,12 +7,13 @@ default. `docs/registry.md` lists the fields and a test keeps that list true.
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL
 
+from safegene_registry.addresses import is_acceptable
 from safegene_registry.postgresql import postgresql_url
 from safegene_registry.sqlite import sqlite_url
 
@@ -26,6 +27,13 @@ class LogFormat(StrEnum):
 
     CONSOLE = "console"
     JSON = "json"
+
+
+class Creators(StrEnum):
+    """Who may make namespaces."""
+
+    EVERYONE = "everyone"
+    OPERATORS = "operators"
 
 
 class Settings(BaseSettings):
@@ -100,6 +108,32 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = Field(default=None, min_length=16)
     """Bearer token that opens `/metrics`; unset, there are none."""
 
+    namespace_creation: Creators = Creators.EVERYONE
+    """Who makes namespaces: `everyone` who may publish, or only `operators`."""
+
+    namespace_quota_bytes: int | None = Field(default=None, ge=0)
+    """Quota that new namespaces start with, in bytes; unset, none."""
+
+    rate_limit_per_minute: int | None = Field(default=None, gt=0)
+    """Requests a minute of one token, or of one address without; unset, no limit."""
+
+    exchange_limit_per_minute: int | None = Field(default=60, gt=0)
+    """JWTs of CI jobs a minute that one address may have exchanged."""
+
+    oidc_issuers: Annotated[tuple[str, ...], NoDecode] = ()
+    """Issuers of JWTs that trusted publishers may name, to the letter, with commas."""
+
+    oidc_audience: str = Field(default="safegene", min_length=1, max_length=255)
+    """Audience that JWTs must have where a trusted publisher names no other."""
+
+    oidc_token_ttl: timedelta = Field(
+        default=timedelta(minutes=30), gt=timedelta(0), le=timedelta(days=1)
+    )
+    """How long a token lives that a JWT was exchanged for."""
+
+    oidc_allow_loopback: bool = False
+    """Whether issuers on this machine may be asked without TLS: for tests."""
+
     log_format: LogFormat = LogFormat.CONSOLE
     """`console` for people, `json` for one object per line."""
 
@@ -128,6 +162,23 @@ class Settings(BaseSettings):
         if given is not None:
             postgresql_url(given.get_secret_value())
         return given
+
+    @field_validator("oidc_issuers", mode="before")
+    @classmethod
+    def split_issuers(cls, given: object) -> object:
+        """Issuers as the environment lists them."""
+        if isinstance(given, str):
+            return tuple(part.strip() for part in given.split(",") if part.strip())
+        return given
+
+    @model_validator(mode="after")
+    def check_issuers(self) -> Self:
+        """Refuse issuers whose keys a stranger on the way could replace."""
+        for issuer in self.oidc_issuers:
+            if not is_acceptable(issuer, allow_loopback=self.oidc_allow_loopback):
+                message = f"oidc_issuers: {issuer!r} is not an https address"
+                raise ValueError(message)
+        return self
 
     @property
     def database_path(self) -> Path:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from safegene_registry.access import Scope
 from safegene_registry.app import create_app
-from safegene_registry.auth import Scope, create_token
 from safegene_registry.server import prepare_data
 from safegene_registry.services import Services, utc_now
 from safegene_registry.settings import Settings
+from safegene_registry.tokens import WantedToken, create_token, user_account
+from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from safegene.artifact.manifest import Manifest
@@ -53,6 +55,13 @@ class AppRegistry:
     def auth(self) -> dict[str, str]:
         """Headers of a caller who may publish."""
         return bearer(self.token)
+
+    def token_of(
+        self, account: str, scope: Scope = Scope.PUBLISH, **wanted: Any
+    ) -> str:
+        """A new token of an account; see `new_token`."""
+        with self.services.database.writing() as session:
+            return new_token(session, account, scope, **wanted)
 
     def open_upload(self, manifest: bytes) -> Any:
         """POST a manifest; the response."""
@@ -103,6 +112,22 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+def new_token(
+    session: Session,
+    account: str,
+    scope: Scope = Scope.PUBLISH,
+    *,
+    namespace: str | None = None,
+    lifetime: timedelta | None = None,
+    operator: bool = False,
+) -> str:
+    """Make a token, and its account if there is none; the secret."""
+    owner = user_account(session, account, operator=operator, by="tests")
+    wanted = WantedToken(account, scope, namespace, lifetime)
+    secret, _ = create_token(session, owner, wanted, now=utc_now(), by="tests")
+    return secret
+
+
 @contextmanager
 def app_registry(data: Path, **settings: Any) -> Iterator[AppRegistry]:
     """Start the application on an empty data directory.
@@ -114,7 +139,7 @@ def app_registry(data: Path, **settings: Any) -> Iterator[AppRegistry]:
     chosen = Settings(data=data, **settings)
     database = prepare_data(chosen)
     with database.writing() as session:
-        token = create_token(session, name="tests", scope=Scope.PUBLISH)
+        token = new_token(session, "tests")
     database.dispose()
     app = create_app(chosen)
     with TestClient(app) as client:

@@ -22,6 +22,7 @@ from safegene_client.cli.errors import (
 from safegene_client.cli.evaluation import evaluate
 from safegene_client.cli.extraction import extract
 from safegene_client.cli.frontier import frontier
+from safegene_client.cli.identity import exchange
 from safegene_client.cli.importing import import_adapter
 from safegene_client.cli.options import example
 from safegene_client.cli.output import (
@@ -79,6 +80,7 @@ for command in (
     merge,
     evaluate,
     frontier,
+    exchange,
 ):
     cli.add_command(command)
 

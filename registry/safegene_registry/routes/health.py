@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from safegene import __version__
+from safegene_registry.guards import ANYBODY
 from safegene_registry.problem_kinds import PROBLEMS
 from safegene_registry.problem_pages import problem_page
 from safegene_registry.problems import Fault, ProblemError
@@ -20,13 +21,13 @@ RETRY_SECONDS = 5
 router = APIRouter(tags=["service"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", dependencies=[ANYBODY])
 def health() -> Health:
     """Whether the process answers; asks nothing of the database."""
     return Health(status="ok", version=__version__)
 
 
-@router.get("/readyz", responses=problems("not-ready"))
+@router.get("/readyz", responses=problems("not-ready"), dependencies=[ANYBODY])
 async def ready(readiness: ReadinessDep) -> Ready:
     """Whether this replica can serve: its database and its blob store answer, soon.
 
@@ -42,7 +43,8 @@ async def ready(readiness: ReadinessDep) -> Ready:
     return Ready(status="ready", parts=dict.fromkeys(found, "ok"))
 
 
-@router.get("/metrics", include_in_schema=False)
+# It has a token of its own: no account of the registry opens it.
+@router.get("/metrics", include_in_schema=False, dependencies=[ANYBODY])
 async def metrics(request: Request) -> Response:
     """Numbers of this replica for Prometheus, if the operator has set a token."""
     expected = request.app.state.settings.metrics_token
@@ -62,7 +64,10 @@ async def metrics(request: Request) -> Response:
 
 
 @router.get(
-    "/problems/{slug}", response_class=HTMLResponse, responses=problems("not-found")
+    "/problems/{slug}",
+    response_class=HTMLResponse,
+    responses=problems("not-found"),
+    dependencies=[ANYBODY],
 )
 def get_problem_page(slug: str) -> HTMLResponse:
     """What a problem type means and what to do about it."""

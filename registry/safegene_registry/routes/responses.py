@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from safegene_registry.access import RULES, Action
 from safegene_registry.problem_kinds import PROBLEMS
 from safegene_registry.problems import PROBLEM_MEDIA_TYPE
 from safegene_registry.schemas import Problem
@@ -27,26 +28,45 @@ def problems(*slugs: str) -> Responses:
     }
 
 
+def refusals(action: Action) -> Responses:
+    """The problems that a guard of this action may answer with."""
+    rule = RULES[action]
+    if action is Action.PASS:
+        return {}
+    slugs = ["authentication-required", "rate-limited"]
+    if rule.scope is not None:
+        slugs.append("forbidden")
+    if rule.role is not None:
+        slugs.append("not-found")
+    return problems(*slugs)
+
+
 COMMON_RESPONSES = problems(
     "invalid-request", "payload-too-large", "internal-error", "storage-unavailable"
 )
-
-WRITE_PROBLEMS = problems("authentication-required", "not-found")
 
 BINARY_SCHEMA = {"type": "string", "format": "binary"}
 
 
 class RegistryAPI(FastAPI):
-    """The application, with the schema of problems in its OpenAPI document.
+    """The application; its OpenAPI document knows problems and guards.
 
-    A `model` in `responses` would put the schema there too, but would also promise
-    plain `application/json`.
+    A `model` in `responses` would put the schema of problems there too, but would also
+    promise plain `application/json`.
     """
+
+    actions: dict[tuple[str, str], Action]
+    """What each method of each path is guarded as."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.actions = {}
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
         if self.openapi_schema is None:
-            schemas = super().openapi()["components"]["schemas"]
+            whole = super().openapi()
+            schemas = whole["components"]["schemas"]
             document = Problem.model_json_schema(
                 ref_template="#/components/schemas/{model}"
             )
@@ -54,7 +74,23 @@ class RegistryAPI(FastAPI):
             schemas[Problem.__name__] = document
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
+            for (method, path), action in self.actions.items():
+                operation = whole["paths"].get(path, {}).get(method.lower())
+                if operation is not None:
+                    describe_guard(operation, action)
         return super().openapi()
+
+
+def describe_guard(operation: dict[str, Any], action: Action) -> None:
+    """Say in the document how a guard may refuse, and whether it needs a token."""
+    responses = operation["responses"]
+    for code, refusal in refusals(action).items():
+        known = responses.setdefault(str(code), refusal)
+        if known is not refusal:
+            known["description"] += f" or {refusal['description']}"
+    if action is not Action.PASS and RULES[action].scope is None:
+        # What is public needs none.
+        operation["security"] = [{}, *operation["security"]]
 
 
 def content(media_type: str) -> Responses:

@@ -12,15 +12,15 @@ from starlette.requests import ClientDisconnect
 
 from safegene.artifact.digest import Digest
 from safegene_registry import publishing
-from safegene_registry.auth import WritePrincipal
+from safegene_registry.guards import Announcer, Uploader
 from safegene_registry.problems import ProblemError
 from safegene_registry.routes.media import MANIFEST_MEDIA_TYPE
-from safegene_registry.routes.responses import BINARY_SCHEMA, WRITE_PROBLEMS, problems
+from safegene_registry.routes.responses import BINARY_SCHEMA, problems
 from safegene_registry.schemas import UploadDetail, VersionDetail
 from safegene_registry.services import ServicesDep
 from safegene_registry.storage import BlobWriter
 
-router = APIRouter(prefix="/v1/uploads", tags=["uploads"], responses=WRITE_PROBLEMS)
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
 WRITE_BYTES = 1 << 20
 """Received bytes are handed to the disk in pieces of about this size."""
@@ -28,7 +28,7 @@ WRITE_BYTES = 1 << 20
 DigestPath = Annotated[str, Path(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
-async def manifest_body(request: Request, _principal: WritePrincipal) -> bytes:
+async def manifest_body(request: Request, _access: Announcer) -> bytes:
     """The exact bytes of a manifest; read after the caller is known."""
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given != MANIFEST_MEDIA_TYPE:
@@ -42,7 +42,10 @@ async def manifest_body(request: Request, _principal: WritePrincipal) -> bytes:
     status_code=status.HTTP_201_CREATED,
     responses={
         200: {"model": UploadDetail, "description": "Already published"},
-        **problems("version-exists", "unsupported-media-type", "manifest-invalid"),
+        **problems(
+            *("not-found", "version-exists", "quota-exceeded"),
+            *("unsupported-media-type", "manifest-invalid"),
+        ),
     },
     openapi_extra={
         "requestBody": {
@@ -54,11 +57,11 @@ async def manifest_body(request: Request, _principal: WritePrincipal) -> bytes:
 def open_upload(
     response: Response,
     services: ServicesDep,
-    principal: WritePrincipal,
+    access: Announcer,
     manifest: Annotated[bytes, Depends(manifest_body)],
 ) -> UploadDetail:
     """Announce a version by its manifest; the answer says what to send."""
-    upload = publishing.open_upload(services, principal, manifest)
+    upload = publishing.open_upload(services, access.caller, manifest)
     if upload.state == publishing.PUBLISHED:
         response.status_code = status.HTTP_200_OK
     return upload
@@ -66,19 +69,17 @@ def open_upload(
 
 @router.get("/{upload_id}")
 def get_upload(
-    services: ServicesDep, principal: WritePrincipal, upload_id: UUID
+    services: ServicesDep, access: Uploader, upload_id: UUID
 ) -> UploadDetail:
     """What has been received and what is missing."""
-    upload = publishing.find_upload(services, principal, upload_id)
-    return publishing.upload_detail(services, upload)
+    upload = publishing.find_upload(services, access.caller, upload_id)
+    return publishing.upload_detail(services, access.caller, upload)
 
 
 @router.delete("/{upload_id}", status_code=status.HTTP_204_NO_CONTENT)
-def cancel_upload(
-    services: ServicesDep, principal: WritePrincipal, upload_id: UUID
-) -> None:
+def cancel_upload(services: ServicesDep, access: Uploader, upload_id: UUID) -> None:
     """End an upload; a version it has already published stays."""
-    publishing.cancel_upload(services, principal, upload_id)
+    publishing.cancel_upload(services, access.caller, upload_id)
 
 
 @router.put(
@@ -95,7 +96,7 @@ def cancel_upload(
 async def put_blob(
     request: Request,
     services: ServicesDep,
-    principal: WritePrincipal,
+    access: Uploader,
     upload_id: UUID,
     digest: DigestPath,
 ) -> None:
@@ -106,7 +107,7 @@ async def put_blob(
     """
     expected = Digest.parse(digest)
     begun = await run_in_threadpool(
-        publishing.begin_blob, services, principal, upload_id, expected
+        publishing.begin_blob, services, access.caller, upload_id, expected
     )
     if begun is None:
         return
@@ -115,7 +116,7 @@ async def put_blob(
         chunks = received_chunks(request, services.settings.receive_timeout)
         await write_chunks(writer, chunks, size)
         await run_in_threadpool(
-            publishing.finish_blob, services, principal, upload_id, writer
+            publishing.finish_blob, services, access.caller, upload_id, writer
         )
     finally:
         # Not in a thread: it must run although the server is being stopped.
@@ -167,17 +168,19 @@ async def write_chunks(
     status_code=status.HTTP_201_CREATED,
     responses={
         200: {"model": VersionDetail, "description": "Already published"},
-        **problems("blob-missing", "version-exists", "manifest-invalid"),
+        **problems(
+            *("blob-missing", "version-exists", "quota-exceeded", "manifest-invalid"),
+        ),
     },
 )
 def complete_upload(
     response: Response,
     services: ServicesDep,
-    principal: WritePrincipal,
+    access: Uploader,
     upload_id: UUID,
 ) -> VersionDetail:
     """Verify everything and publish the version."""
-    version, created = publishing.complete_upload(services, principal, upload_id)
+    version, created = publishing.complete_upload(services, access.caller, upload_id)
     if not created:
         response.status_code = status.HTTP_200_OK
     return version

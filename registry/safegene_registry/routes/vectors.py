@@ -11,6 +11,7 @@ from safegene.artifact.reference import VectorName
 from safegene_registry import catalog
 from safegene_registry.catalog import Selector
 from safegene_registry.downloads import Content, content_response
+from safegene_registry.guards import Browser, NamespaceReader
 from safegene_registry.problems import Fault, ProblemError
 from safegene_registry.repositories import SearchFilter
 from safegene_registry.routes.media import MANIFEST_MEDIA_TYPE
@@ -54,16 +55,19 @@ def search_filter(
 @router.get("")
 def search_vectors(
     services: ServicesDep,
+    access: Browser,
     wanted: Annotated[SearchFilter, Depends(search_filter)],
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=400)] = None,
 ) -> VectorPage:
     """Vectors by name; all filters must hold for the newest version."""
-    return catalog.search(services, wanted, limit=limit, cursor=cursor)
+    return catalog.search(services, access.reader, wanted, limit=limit, cursor=cursor)
 
 
 @router.get("/{namespace}/{name}", responses=problems("not-found"))
-def get_vector(services: ServicesDep, vector: VectorDep) -> VectorDetail:
+def get_vector(
+    services: ServicesDep, _access: NamespaceReader, vector: VectorDep
+) -> VectorDetail:
     """A vector and all its versions."""
     return catalog.describe(services, vector)
 
@@ -71,6 +75,7 @@ def get_vector(services: ServicesDep, vector: VectorDep) -> VectorDetail:
 @router.get("/{namespace}/{name}/resolve", responses=problems("not-found"))
 def resolve_version(
     services: ServicesDep,
+    _access: NamespaceReader,
     vector: VectorDep,
     constraint: Annotated[str | None, Query(max_length=256)] = None,
     alias: Annotated[str | None, Query(max_length=64)] = None,
@@ -88,7 +93,10 @@ def resolve_version(
 
 @router.get("/{namespace}/{name}/versions/{version}", responses=problems("not-found"))
 def get_version(
-    services: ServicesDep, vector: VectorDep, version: VersionParam
+    services: ServicesDep,
+    _access: NamespaceReader,
+    vector: VectorDep,
+    version: VersionParam,
 ) -> VersionDetail:
     """One version and its files."""
     with services.database.reading() as session:
@@ -102,7 +110,11 @@ def get_version(
     responses=content(MANIFEST_MEDIA_TYPE),
 )
 def get_manifest(
-    request: Request, services: ServicesDep, vector: VectorDep, version: VersionParam
+    request: Request,
+    services: ServicesDep,
+    access: NamespaceReader,
+    vector: VectorDep,
+    version: VersionParam,
 ) -> Response:
     """The manifest, byte for byte as it was published."""
     with services.database.reading() as session:
@@ -114,7 +126,7 @@ def get_manifest(
         media_type=MANIFEST_MEDIA_TYPE,
         open=lambda start: BytesIO(data[start:]),
     )
-    return content_response(request, manifest)
+    return content_response(request, manifest, is_public=access.is_public)
 
 
 @router.get(
@@ -123,14 +135,17 @@ def get_manifest(
     responses=content(FILE_MEDIA_TYPE),
 )
 def get_file(
+    *,
     request: Request,
     services: ServicesDep,
+    access: NamespaceReader,
     vector: VectorDep,
     version: VersionParam,
     path: Annotated[str, Path(max_length=255)],
 ) -> Response:
     """One file of a version, whole or one range of it."""
-    return content_response(request, file_content(services, vector, version, path))
+    found = file_content(services, vector, version, path)
+    return content_response(request, found, is_public=access.is_public)
 
 
 @router.head(
@@ -139,14 +154,17 @@ def get_file(
     responses=content(FILE_MEDIA_TYPE),
 )
 def head_file(
+    *,
     request: Request,
     services: ServicesDep,
+    access: NamespaceReader,
     vector: VectorDep,
     version: VersionParam,
     path: Annotated[str, Path(max_length=255)],
 ) -> Response:
     """Size and digest of one file of a version."""
-    return content_response(request, file_content(services, vector, version, path))
+    found = file_content(services, vector, version, path)
+    return content_response(request, found, is_public=access.is_public)
 
 
 def file_content(

@@ -95,16 +95,23 @@ def test_a_broken_database_is_an_answer_without_its_statements(registry):
     assert "SELECT" not in answer.text
 
 
-@pytest.mark.parametrize("status", [400, 403, 418])
-def test_a_refusal_of_the_framework_is_a_problem_too(registry, status):
+@pytest.mark.parametrize(
+    ("status", "told", "slug"),
+    [
+        (400, 422, "invalid-request"),
+        (403, 403, "forbidden"),
+        (418, 422, "invalid-request"),
+    ],
+)
+def test_a_refusal_of_the_framework_is_a_problem_too(registry, status, told, slug):
     @registry.app.get("/refuses")
     def refuses():
         raise HTTPException(status)
 
     answer = registry.client.get("/refuses")
 
-    assert answer.status_code == 422
-    assert answer.json()["type"].endswith("/problems/invalid-request")
+    assert answer.status_code == told
+    assert answer.json()["type"].endswith(f"/problems/{slug}")
 
 
 def test_pointers_are_escaped_and_say_where():

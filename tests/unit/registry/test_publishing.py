@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from safegene_registry.auth import Scope, create_token
 from support.registry_app import app_registry, bearer
 from support.versions import write_version
 
@@ -295,8 +294,7 @@ def test_every_write_asks_for_a_token(registry, tmp_path, method, path, headers)
 
 def test_another_tokens_upload_is_not_found(registry, tmp_path):
     upload = registry.send(write_version(tmp_path / "v"), tmp_path / "v")
-    with registry.services.database.writing() as session:
-        stranger = create_token(session, name="stranger", scope=Scope.ADMIN)
+    stranger = registry.token_of("stranger")
     url = f"/v1/uploads/{upload['id']}"
 
     answers = [

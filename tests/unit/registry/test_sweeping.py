@@ -10,7 +10,6 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from safegene_registry.auth import Scope, create_token
 from safegene_registry.db import Database
 from safegene_registry.directory_store import DirectoryBlobStore
 from safegene_registry.storage import StorageError
@@ -157,8 +156,7 @@ def test_cancelling_takes_back_what_a_crash_had_promoted(registry, tmp_path):
 
 def test_a_stranger_takes_nothing_back(registry, tmp_path):
     upload = leave_orphans(registry, write_version(tmp_path / "v"), tmp_path / "v")
-    with registry.services.database.writing() as session:
-        stranger = create_token(session, name="stranger", scope=Scope.PUBLISH)
+    stranger = registry.token_of("stranger")
 
     url = f"/v1/uploads/{upload['id']}/complete"
     refused = registry.client.post(url, headers=bearer(stranger))

@@ -1,0 +1,365 @@
+"""A registry with one public and one private namespace, and everybody who may ask.
+
+`ask` puts one request of every route there is, as whoever is wanted. Each makes what it
+needs anew, so that no request depends on what another has changed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from safegene_registry import access_repository, membership, trusted_publishing
+from safegene_registry.access import Role, Scope, Visibility
+from safegene_registry.auth import issue_token
+from safegene_registry.models import Account, Member, Token, Upload
+from safegene_registry.services import utc_now
+from safegene_registry.tokens import user_account
+from sqlalchemy import select
+from support.registry_app import MANIFEST_MEDIA_TYPE, AppRegistry, bearer
+from support.versions import llama_config, write_version
+
+from safegene.artifact.manifest import Manifest
+
+PUBLIC, PRIVATE, ELSEWHERE = "open", "vault", "elsewhere"
+ABSENT = "nowhere"
+ISSUER = "https://issuer.test"
+SETTINGS: dict[str, Any] = {
+    "oidc_issuers": (ISSUER,),
+    "exchange_limit_per_minute": None,
+    "metrics_token": "of-nobodys-account",
+}
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Somebody who may ask: an account with a kind of token, or nobody."""
+
+    title: str
+    account: str | None = None
+    scope: Scope = Scope.ADMIN
+    namespace: str | None = None
+    is_operator: bool = False
+    ended: str | None = None
+    """`expired` or `revoked`."""
+
+
+ASKERS = (
+    Asker("anonymous"),
+    Asker("stranger", "stranger"),
+    Asker("reader", "reader"),
+    Asker("publisher", "publisher"),
+    Asker("owner", "owner"),
+    Asker("operator", "operator", is_operator=True),
+    Asker("expired", "owner", ended="expired"),
+    Asker("revoked", "owner", ended="revoked"),
+    Asker("owner, to read", "owner", Scope.READ),
+    Asker("owner, to publish", "owner", Scope.PUBLISH),
+    Asker("owner, elsewhere", "owner", namespace=ELSEWHERE),
+    Asker("operator, to publish", "operator", Scope.PUBLISH, is_operator=True),
+)
+"""Columns of the table."""
+
+
+@dataclass
+class World:
+    """The registry and what lies in it."""
+
+    registry: AppRegistry
+    directory: Path
+    manifests: dict[str, Manifest] = field(default_factory=dict)
+    numbers: Any = field(default_factory=count)
+
+    def build(self) -> None:
+        """Publish into both namespaces, and give everybody their roles."""
+        for namespace, visibility in (
+            (PUBLIC, Visibility.PUBLIC),
+            (PRIVATE, Visibility.PRIVATE),
+            (ELSEWHERE, Visibility.PUBLIC),
+        ):
+            with self.registry.services.database.writing() as session:
+                membership.create_namespace(
+                    session,
+                    namespace,
+                    owner=user_account(session, "tests", operator=False, by="tests"),
+                    visibility=visibility,
+                    quota_bytes=None,
+                    by="tests",
+                )
+                for role in Role:
+                    user_account(session, role, operator=False, by="tests")
+                    membership.set_member(session, namespace, role, role, by="tests")
+            place = self.directory / namespace
+            vector = f"{namespace}/guard"
+            self.manifests[namespace] = write_version(place, vector=vector)
+            published = self.registry.publish(self.manifests[namespace], place)
+            assert published.status_code == 201, published.text
+
+    def fresh(self, word: str) -> str:
+        """A name that was not used yet."""
+        return f"{word}-{next(self.numbers)}"
+
+    def account(self, session: Any, name: str | None, *, operator: bool) -> Account:
+        """The account of this name; without one, somebody's."""
+        return user_account(session, name or "tests", operator=operator, by="tests")
+
+    def token(self, asker: Asker) -> tuple[str, Token]:
+        """A new token of the asker's kind."""
+        with self.registry.services.database.writing() as session:
+            now = utc_now()
+            account = self.account(session, asker.account, operator=asker.is_operator)
+            secret, token = issue_token(
+                session,
+                account,
+                name=asker.title,
+                scope=asker.scope,
+                namespace=asker.namespace,
+                created_at=now,
+                expires_at=now - timedelta(1) if asker.ended == "expired" else None,
+            )
+            token.revoked_at = now if asker.ended == "revoked" else None
+            session.flush()
+        return secret, token
+
+    def upload(self, manifest: Manifest, token: Token) -> UUID:
+        """An open upload of a version that nothing was sent of yet."""
+        now = utc_now()
+        upload = Upload(
+            id=uuid4(),
+            token_id=token.id,
+            namespace=manifest.namespace,
+            digest=str(manifest.digest),
+            manifest=manifest.to_bytes(),
+            state="open",
+            created_at=now,
+            expires_at=now + timedelta(hours=1),
+        )
+        with self.registry.services.database.writing() as session:
+            session.add(upload)
+        return upload.id
+
+    def manifest(self, namespace: str) -> Manifest:
+        """Of a version that is not published."""
+        known = self.manifests.get(namespace) or self.manifests[PUBLIC]
+        changed = {
+            **known.model_dump(),
+            "namespace": namespace,
+            "version": f"2.{next(self.numbers)}.0",
+        }
+        return Manifest.model_validate(changed)
+
+    def member(self, namespace: str) -> str:
+        """An account that is a member, if there is such a namespace."""
+        name = self.fresh("member")
+        with self.registry.services.database.writing() as session:
+            account = user_account(session, name, operator=False, by="tests")
+            if namespace in self.manifests:
+                access_repository.add_member(
+                    session,
+                    Member(
+                        namespace=namespace, account_id=account.id, role=Role.READER
+                    ),
+                )
+        return name
+
+    def publisher(self, namespace: str) -> str:
+        """A trusted publisher, if there is such a namespace."""
+        name = self.fresh("ci")
+        if namespace in self.manifests:
+            with self.registry.services.database.writing() as session:
+                trusted_publishing.add_publisher(
+                    self.registry.services,
+                    session,
+                    namespace,
+                    trusted_publishing.WantedPublisher(
+                        name, ISSUER, {"repository": "acme/vectors"}
+                    ),
+                    created_by=self.account(session, None, operator=False),
+                    by="tests",
+                )
+        return name
+
+    def another_token(self, asker: Asker) -> UUID:
+        """Another token of the asker's account."""
+        with self.registry.services.database.writing() as session:
+            name = asker.account or "tests"
+            account = session.scalars(select(Account).where(Account.name == name)).one()
+            _, token = issue_token(
+                session,
+                account,
+                name="another",
+                scope=Scope.READ,
+                namespace=asker.namespace,
+                created_at=utc_now(),
+            )
+        return token.id
+
+    def ask(self, route: str, asker: Asker, namespace: str) -> Any:
+        """Put one request.
+
+        Args:
+            route: method and path, as the application declares them.
+            asker: who puts it.
+            namespace: which, where the route is about one.
+
+        Returns:
+            The response: 422 to a blob and 409 to a completion are of those who may,
+            since the bytes are wrong.
+        """
+        secret, token = self.token(asker)
+        if namespace == ABSENT:
+            # Some requests make the namespace.
+            namespace = self.fresh(ABSENT)
+        request = REQUESTS[route](self, asker, namespace, token)
+        method, _, path = route.partition(" ")
+        for name, value in {"namespace": namespace, **request.path}.items():
+            path = path.replace("{" + name + "}", str(value))
+        headers = bearer(secret) if asker.account else {}
+        return self.registry.client.request(
+            method, path, headers={**headers, **request.headers}, **request.body
+        )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a request needs beside its route."""
+
+    path: dict[str, Any] = field(default_factory=dict)
+    body: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+Maker = Callable[[World, Asker, str, Token], Wanted]
+
+FILE = {"name": "guard", "version": "1.0.0", "path": "README.md"}
+UPLOADS = "/v1/uploads/{upload_id}"
+NAMESPACE = "/v1/namespaces/{namespace}"
+VECTOR = "/v1/vectors/{namespace}/{name}"
+VERSION = VECTOR + "/versions/{version}"
+
+
+def fixed(*, path: dict[str, Any] | None = None, **body: Any) -> Maker:
+    """A request that is always the same."""
+    return lambda *_: Wanted(path or {}, body)
+
+
+def of_upload(**body: Any) -> Maker:
+    """A request about an upload that a token of the asker's account has opened."""
+
+    def make(world: World, _asker: Asker, namespace: str, token: Token) -> Wanted:
+        manifest = world.manifest(namespace)
+        path = {
+            "upload_id": world.upload(manifest, token),
+            "digest": manifest.files[0].digest,
+        }
+        return Wanted(path, body)
+
+    return make
+
+
+def announce(world: World, _asker: Asker, namespace: str, _token: Token) -> Wanted:
+    """Open an upload."""
+    content = world.manifest(namespace).to_bytes()
+    media = {"Content-Type": MANIFEST_MEDIA_TYPE}
+    return Wanted(body={"content": content}, headers=media)
+
+
+REQUESTS: dict[str, Maker] = {
+    "GET /healthz": fixed(),
+    "GET /readyz": fixed(),
+    "GET /metrics": fixed(),
+    "GET /problems/{slug}": fixed(path={"slug": "forbidden"}),
+    "GET /v1/vectors": fixed(),
+    f"GET {VECTOR}": fixed(path=FILE),
+    f"GET {VECTOR}/resolve": fixed(path=FILE),
+    f"GET {VERSION}": fixed(path=FILE),
+    f"GET {VERSION}/manifest": fixed(path=FILE),
+    f"GET {VERSION}/files/{{path}}": fixed(path=FILE),
+    f"HEAD {VERSION}/files/{{path}}": fixed(path=FILE),
+    "POST /v1/compatibility": fixed(json={"config": llama_config()}),
+    "POST /v1/uploads": announce,
+    f"GET {UPLOADS}": of_upload(),
+    f"DELETE {UPLOADS}": of_upload(),
+    f"PUT {UPLOADS}/blobs/{{digest}}": of_upload(content=b"?"),
+    f"POST {UPLOADS}/complete": of_upload(),
+    "GET /v1/namespaces": fixed(),
+    "POST /v1/namespaces": lambda world, *_: Wanted(
+        body={"json": {"name": world.fresh("new")}}
+    ),
+    f"GET {NAMESPACE}": fixed(),
+    f"PATCH {NAMESPACE}": lambda _world, _asker, namespace, _token: Wanted(
+        body={"json": {"visibility": "private" if namespace == PRIVATE else "public"}}
+    ),
+    f"PUT {NAMESPACE}/quota": fixed(json={"quota_bytes": None}),
+    f"GET {NAMESPACE}/members": fixed(),
+    f"PUT {NAMESPACE}/members/{{account}}": lambda world, _asker, namespace, _token: (
+        Wanted({"account": world.member(namespace)}, {"json": {"role": "publisher"}})
+    ),
+    f"DELETE {NAMESPACE}/members/{{account}}": lambda world, _asker, where, _token: (
+        Wanted({"account": world.member(where)})
+    ),
+    f"GET {NAMESPACE}/publishers": fixed(),
+    f"POST {NAMESPACE}/publishers": lambda world, *_: Wanted(
+        body={
+            "json": {
+                "name": world.fresh("job"),
+                "issuer": ISSUER,
+                "claims": {"repository": "acme/vectors"},
+            }
+        }
+    ),
+    f"DELETE {NAMESPACE}/publishers/{{publisher}}": lambda world, _asker, where, _: (
+        Wanted({"publisher": world.publisher(where)})
+    ),
+    "POST /v1/oidc/token": lambda _world, _asker, namespace, _token: Wanted(
+        body={"json": {"namespace": namespace, "jwt": "x"}}
+    ),
+    "GET /v1/whoami": fixed(),
+    "GET /v1/tokens": fixed(),
+    "POST /v1/tokens": lambda _world, asker, *_: Wanted(
+        body={"json": {"name": "more", "namespace": asker.namespace}}
+    ),
+    "DELETE /v1/tokens/current": fixed(),
+    "DELETE /v1/tokens/{token_id}": lambda world, asker, *_: Wanted(
+        {"token_id": world.another_token(asker)}
+    ),
+    "GET /v1/accounts": fixed(),
+    "GET /v1/accounts/{account}/tokens": fixed(path={"account": "owner"}),
+    "POST /v1/accounts/{account}/tokens": fixed(
+        path={"account": "owner"}, json={"name": "more"}
+    ),
+    "DELETE /v1/accounts/{account}/tokens/{token_id}": lambda world, asker, *_: Wanted(
+        {"account": asker.account or "tests", "token_id": world.another_token(asker)}
+    ),
+}
+"""How to ask for every route."""
+
+
+LISTS = ("GET /v1/vectors", "POST /v1/compatibility", "GET /v1/namespaces")
+"""Routes that show what is in every namespace the asker may read."""
+
+
+def about_namespace(route: str) -> bool:
+    """Whether a route's answer depends on a namespace."""
+    return "{namespace}" in route or "/v1/uploads" in route or "/v1/oidc" in route
+
+
+def table_of(world: World) -> str:
+    """Who gets which status where, for every route: the text of the committed table."""
+    titles = [asker.title for asker in ASKERS]
+    lines = ["route | namespace | " + " | ".join(titles), "-|-" + "|-" * len(titles)]
+    for route in REQUESTS:
+        kinds = (PUBLIC, PRIVATE, ABSENT) if about_namespace(route) else ("",)
+        for namespace in kinds:
+            answers = [world.ask(route, asker, namespace) for asker in ASKERS]
+            cells = [str(answer.status_code) for answer in answers]
+            lines.append(f"{route} | {namespace} | " + " | ".join(cells))
+    for route in LISTS:
+        for namespace in (PUBLIC, PRIVATE):
+            answers = [world.ask(route, asker, namespace).text for asker in ASKERS]
+            cells = ["shown" if f'"{namespace}"' in text else "-" for text in answers]
+            lines.append(f"{route} | {namespace} | " + " | ".join(cells))
+    return "\n".join(lines) + "\n"
