@@ -18,8 +18,11 @@ DRIVER = "postgresql+psycopg"
 STATEMENT_SECONDS = 30
 """Longest statement of a request."""
 
-LOCK_SECONDS = 10
-"""How long a statement waits for another transaction's lock."""
+LOCK_SECONDS = 20
+"""How long a statement waits for another transaction's lock.
+
+Fifty publishers of one version wait for each other in a row.
+"""
 
 IDLE_SECONDS = 60
 """How long a transaction may wait for us, as when the blob store is slow to answer.

@@ -59,7 +59,7 @@ def test_a_session_has_limits_and_a_name(database):
 
     assert found == {
         "statement_timeout": "30s",
-        "lock_timeout": "10s",
+        "lock_timeout": "20s",
         "application_name": "safegene-registry",
         "idle_in_transaction_session_timeout": "1min",
         "transaction_isolation": "repeatable read",
