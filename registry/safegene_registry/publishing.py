@@ -323,13 +323,19 @@ def publish(
         if existing is None:
             removals.keep_blobs(session, digests_of(upload))
             check_present(services.store, manifest, tags)
+            if not publishing_repository.ensure_namespace(
+                session,
+                manifest.namespace,
+                principal.account_id,
+                services.settings.namespace_quota_bytes,
+            ):
+                # It is not the caller's to open any more.
+                check_publishing(services, session, principal, manifest)
         version = existing or publishing_repository.add_version(
             session,
             manifest,
             manifest_bytes=upload.manifest,
             token_id=principal.token_id,
-            account_id=principal.account_id,
-            quota_bytes=services.settings.namespace_quota_bytes,
             published_at=services.now(),
         )
         if existing is None:

@@ -35,16 +35,13 @@ def add_version(
     *,
     manifest_bytes: bytes,
     token_id: UUID,
-    account_id: UUID,
-    quota_bytes: int | None,
     published_at: datetime,
 ) -> Version:
     """Insert a version with its files, and whatever it is the first to need.
 
-    The caller holds the locks of its vector and its blobs. Heads are left to the
-    caller, too, who knows how versions are ordered.
+    There is its namespace, and the caller holds the locks of its vector and its blobs.
+    Heads are left to the caller, too, who knows how versions are ordered.
     """
-    ensure_namespace(session, manifest.namespace, account_id, quota_bytes)
     vector = repositories.find_vector(session, manifest.vector)
     if vector is None:
         # Nobody else does: see `lock_vector`.
@@ -97,11 +94,21 @@ def add_version(
 
 def ensure_namespace(
     session: Session, name: str, account_id: UUID, quota_bytes: int | None
-) -> None:
-    """Make the namespace if there is none; whoever does owns it."""
-    if insert_missing(session, Namespace.name, {name: {"quota_bytes": quota_bytes}}):
-        session.add(Member(namespace=name, account_id=account_id, role="owner"))
-        session.flush()
+) -> bool:
+    """Make the namespace if there is none; whoever does owns it.
+
+    Returns:
+        Whether there was one or this call has made it; False if somebody else has just
+        come first.
+    """
+    if session.get(Namespace, name) is not None:
+        return True
+    facts = {"quota_bytes": quota_bytes}
+    if not insert_missing(session, Namespace.name, {name: facts}):
+        return False
+    session.add(Member(namespace=name, account_id=account_id, role="owner"))
+    session.flush()
+    return True
 
 
 def add_head(session: Session, version: Version) -> None:
