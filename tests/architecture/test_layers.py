@@ -32,7 +32,7 @@ except SystemExit as end:
 COMMANDS = (
     *("", "extract", "import", "inspect", "push", "search", "compatible"),
     *("pull", "select", "recalibrate", "apply", "merge", "evaluate"),
-    "frontier",
+    *("frontier", "exchange"),
 )
 
 

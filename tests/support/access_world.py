@@ -347,19 +347,27 @@ def about_namespace(route: str) -> bool:
     return "{namespace}" in route or "/v1/uploads" in route or "/v1/oidc" in route
 
 
-def table_of(world: World) -> str:
-    """Who gets which status where, for every route: the text of the committed table."""
+def heading() -> list[str]:
+    """The first lines of the table."""
     titles = [asker.title for asker in ASKERS]
-    lines = ["route | namespace | " + " | ".join(titles), "-|-" + "|-" * len(titles)]
-    for route in REQUESTS:
-        kinds = (PUBLIC, PRIVATE, ABSENT) if about_namespace(route) else ("",)
-        for namespace in kinds:
-            answers = [world.ask(route, asker, namespace) for asker in ASKERS]
-            cells = [str(answer.status_code) for answer in answers]
-            lines.append(f"{route} | {namespace} | " + " | ".join(cells))
-    for route in LISTS:
-        for namespace in (PUBLIC, PRIVATE):
-            answers = [world.ask(route, asker, namespace).text for asker in ASKERS]
-            cells = ["shown" if f'"{namespace}"' in text else "-" for text in answers]
-            lines.append(f"{route} | {namespace} | " + " | ".join(cells))
-    return "\n".join(lines) + "\n"
+    return ["route | namespace | " + " | ".join(titles), "-|-" + "|-" * len(titles)]
+
+
+def rows_of(world: World, route: str) -> list[str]:
+    """Who gets which status from a route where, and sees what in lists."""
+    rows = []
+    for namespace in (PUBLIC, PRIVATE, ABSENT) if about_namespace(route) else ("",):
+        answers = [world.ask(route, asker, namespace) for asker in ASKERS]
+        cells = [str(answer.status_code) for answer in answers]
+        rows.append(f"{route} | {namespace} | " + " | ".join(cells))
+    for namespace in (PUBLIC, PRIVATE) if route in LISTS else ():
+        answers = [world.ask(route, asker, namespace).text for asker in ASKERS]
+        cells = ["shown" if f'"{namespace}"' in text else "-" for text in answers]
+        rows.append(f"{route} | {namespace} | " + " | ".join(cells))
+    return rows
+
+
+def table_of(world: World) -> str:
+    """The text of the committed table."""
+    rows = [row for route in REQUESTS for row in rows_of(world, route)]
+    return "\n".join([*heading(), *rows]) + "\n"

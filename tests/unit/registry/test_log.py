@@ -153,7 +153,8 @@ def test_every_request_leaves_one_line_that_tells_how_it_went(capsys, tmp_path):
     assert record["route"] == "/v1/vectors/{namespace}/{name}"
     assert record["path"] == "/v1/vectors/acme/none"
     assert record["method"] == "GET"
-    assert record["status"] == 404
+    assert record["status"] == 401
+    assert record["principal_id"] is None
     assert record["duration_ms"] > 0
     assert record["sent_bytes"] == len(answer.content)
     assert secret not in written
