@@ -1,6 +1,6 @@
 """What a registry answers, as frozen models; unknown keys of newer ones are ignored."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -143,13 +143,25 @@ class ExchangedToken(_Answer):
     expires_at: str
 
 
+class UploadPart(_Answer):
+    """A part of a blob and where to send it."""
+
+    number: int
+    offset: int
+    size_bytes: int
+    state: Literal["missing", "present"]
+    url: str | None = None
+
+
 class UploadBlob(_Answer):
     """A blob of an upload and where to send it."""
 
     digest: str
     size_bytes: int
     state: Literal["missing", "present"]
-    url: str
+    url: str | None = None
+    headers: dict[str, str] = {}
+    parts: tuple[UploadPart, ...] = ()
 
 
 class Upload(_Answer):
@@ -157,5 +169,7 @@ class Upload(_Answer):
 
     id: str
     digest: str
-    state: Literal["open", "published"]
+    state: Literal["open", "completing", "published"]
     blobs: tuple[UploadBlob, ...] = ()
+    problem: dict[str, Any] | None = None
+    """Why it could not be completed, as RFC 9457 has it."""

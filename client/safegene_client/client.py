@@ -286,8 +286,14 @@ class Registry:
             AlreadyExistsError: another manifest is published under this version.
             AuthenticationError: no good token.
             RegistryError: the registry refused or could not be reached.
+            LocalStorageError: a file cannot be read.
         """
-        return publish_directory(self._session, Path(directory), progress=progress)
+        return publish_directory(
+            self._session,
+            Path(directory),
+            records=self.settings.cache / "uploads",
+            progress=progress,
+        )
 
     def _resolve(self, reference: Reference) -> ResolvedVersion:
         if reference.version is not None:

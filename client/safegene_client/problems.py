@@ -6,6 +6,7 @@ proxy answered), the status does. What a server says is cleaned before people se
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -25,6 +26,12 @@ from safegene.errors import (
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 MAX_DETAIL_CHARACTERS = 500
 MAX_ERRORS_SPELLED = 5
+
+ADDRESS_REFUSED = frozenset({401, 403, 404, 410})
+"""Statuses of an address that has expired, or of a transfer that has ended."""
+
+MAX_CODE_BYTES = 4096
+_STORE_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 
 BY_SLUG: dict[str, type[RegistryError]] = {
     "alias-changed": PreconditionFailedError,
@@ -119,6 +126,40 @@ def error_from_response(
     if kind is RegistryError and facts["request_id"]:
         advice = f"tell its operator the request id {facts['request_id']}"
     return kind(f"{sentence}; {advice}" if advice else sentence, **facts)
+
+
+class AddressRefusedError(TransportError):
+    """An address of the object store works no more; the registry can give another."""
+
+
+def error_from_store(
+    status: int, headers: Mapping[str, str], body: bytes, *, host: str, url: str
+) -> RegistryError:
+    """Say what a refusal of the registry's object store means.
+
+    Args:
+        status: of the answer, 400 or above.
+        headers: of the answer, names in lower case or case-insensitive.
+        body: of the answer, as much as was read; S3 servers send XML with a code.
+        host: the store's address, for the sentence; nothing secret.
+        url: the registry's address, likewise.
+    """
+    match = _STORE_CODE.search(body[:MAX_CODE_BYTES])
+    code = match[1].decode() if match else _reason(status)
+    sentence = (
+        f"the object store at {host}, where the registry at {url} keeps its files,"
+        f" answered {status} ({code})"
+    )
+    if status in ADDRESS_REFUSED:
+        message = f"{sentence}; try again later, or tell the registry's operator"
+        return AddressRefusedError(message, status=status)
+    kind = BY_STATUS.get(status) or _by_class(status)
+    if kind is not RejectedError:
+        after = _seconds(headers.get("retry-after"))
+        message = f"{sentence}; {ADVICE[TransportError]}"
+        return TransportError(message, status=status, retry_after=after)
+    message = f"{sentence}; tell the registry's operator"
+    return RejectedError(message, status=status)
 
 
 def plain_text(text: str) -> str:

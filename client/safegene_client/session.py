@@ -3,6 +3,9 @@
 Every request of the protocol may be sent twice: reads change nothing, uploads go by
 digest, and publishing the same manifest again is a success. So each is repeated, after
 a pause with jitter, while a retry can help: no connection, a broken one, 429 or 503.
+
+A registry may hand out addresses of its object store, and redirect there. Nobody but
+the registry itself ever sees its token.
 """
 
 import json
@@ -20,7 +23,11 @@ from pydantic import BaseModel, ValidationError
 
 from safegene import __version__
 from safegene.errors import RegistryError, TransportError
-from safegene_client.problems import error_from_response
+from safegene_client.problems import (
+    AddressRefusedError,
+    error_from_response,
+    error_from_store,
+)
 
 ATTEMPTS = 4
 FIRST_PAUSE_SECONDS = 0.25
@@ -28,8 +35,14 @@ LONGEST_PAUSE_SECONDS = 30.0
 """A registry that asks for a longer pause is reported instead of waited for."""
 
 CONNECT_SECONDS = 10.0
+MOST_REDIRECTS = 5
 MAX_ANSWER_BYTES = 16 << 20
 """As large as a manifest may be; every other answer is smaller."""
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+SAME_METHOD = frozenset({307, 308})
+OWN_CONDITIONS = frozenset({"if-range", "if-none-match"})
+"""Headers that name an entity as the registry does; a store calls it something else."""
 
 Answered = TypeVar("Answered")
 AnswerModel = TypeVar("AnswerModel", bound=BaseModel)
@@ -98,7 +111,8 @@ class Session:
         self._token = token
         self._limits = httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
         self._client = httpx.Client(
-            follow_redirects=True,
+            # By hand, since each step decides anew what it may be told.
+            follow_redirects=False,
             headers={"User-Agent": f"safegene/{__version__}"},
         )
 
@@ -112,6 +126,7 @@ class Session:
         path: str,
         *,
         params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         body: Body | None = None,
         attempts: int = ATTEMPTS,
         timeout: float | None = None,
@@ -122,6 +137,7 @@ class Session:
             method: such as GET.
             path: below the base address, or an absolute address a registry gave out.
             params: query parameters.
+            headers: further headers.
             body: what is sent.
             attempts: how often it is tried.
             timeout: seconds, where the session's own are too many.
@@ -134,10 +150,20 @@ class Session:
         while True:
             try:
                 with self.stream(
-                    method, path, params=params, body=body, timeout=timeout
+                    method,
+                    path,
+                    params=params,
+                    headers=headers,
+                    body=body,
+                    timeout=timeout,
                 ) as response:
                     data = self.read(response, MAX_ANSWER_BYTES)
                     return Answer(response.status_code, response.headers, data)
+            except AddressRefusedError as error:
+                # Only who gave the address can give another one.
+                if not path.startswith("/"):
+                    raise
+                retries.wait(error)
             except TransportError as error:
                 retries.wait(error)
 
@@ -156,6 +182,14 @@ class Session:
             RegistryError: as for `send`, or the answer is not what it should be.
         """
         answer = self.send(method, path, params=params, body=body)
+        return self.parse(kind, answer, path)
+
+    def parse(self, kind: type[AnswerModel], answer: Answer, path: str) -> AnswerModel:
+        """Read the JSON of an answer.
+
+        Raises:
+            RegistryError: it is not what it should be.
+        """
         try:
             return kind.model_validate_json(answer.body)
         except ValidationError as error:
@@ -179,13 +213,42 @@ class Session:
         body: Body | None = None,
         timeout: float | None = None,
     ) -> Iterator[httpx.Response]:
-        """Send a request once; the caller reads the answer's body.
+        """Send a request once, wherever it leads; the caller reads the answer's body.
 
         Raises:
             RegistryError: the answer is a refusal, or the connection broke meanwhile.
         """
         address = self._address(path)
-        sent = {**self._own_headers(address), **(headers or {})}
+        for _ in range(MOST_REDIRECTS + 1):
+            with self._sent(
+                method,
+                address,
+                params=params,
+                headers=headers or {},
+                body=body,
+                timeout=timeout,
+            ) as response:
+                target = self._redirect(response, method)
+                if target is None:
+                    self._check(response, address)
+                    yield response
+                    return
+            address, params = target, None
+        message = f"the registry at {self.url} redirects {path} without end"
+        raise RegistryError(message)
+
+    @contextmanager
+    def _sent(
+        self,
+        method: str,
+        address: str,
+        *,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        body: Body | None,
+        timeout: float | None,
+    ) -> Iterator[httpx.Response]:
+        sent = self._headers(address, headers)
         content = None
         if body is not None:
             content = body.chunks()
@@ -195,7 +258,7 @@ class Session:
             }
         limits = self._limits if timeout is None else httpx.Timeout(timeout)
         with (
-            self._translated(),
+            self._translated(address),
             self._client.stream(
                 method,
                 address,
@@ -205,12 +268,29 @@ class Session:
                 timeout=limits,
             ) as response,
         ):
-            if response.status_code >= HTTPStatus.MULTIPLE_CHOICES:
-                data = self.read(response, MAX_ANSWER_BYTES)
-                raise error_from_response(
-                    response.status_code, response.headers, data, url=self.url
-                )
             yield response
+
+    def _redirect(self, response: httpx.Response, method: str) -> str | None:
+        """Where an answer sends us, if it does and we may go there."""
+        location = response.headers.get("location")
+        status = response.status_code
+        if location is None or status not in REDIRECTS:
+            return None
+        if method not in ("GET", "HEAD") and status not in SAME_METHOD:
+            return None
+        self.read(response, MAX_ANSWER_BYTES)  # or the connection could not be reused
+        return self._joined(str(response.url), location)
+
+    def _check(self, response: httpx.Response, address: str) -> None:
+        status = response.status_code
+        if status < HTTPStatus.MULTIPLE_CHOICES:
+            return
+        data = self.read(response, MAX_ANSWER_BYTES)
+        if self._is_own(address):
+            raise error_from_response(status, response.headers, data, url=self.url)
+        raise error_from_store(
+            status, response.headers, data, host=_host(address), url=self.url
+        )
 
     def read(self, response: httpx.Response, limit: int) -> bytes:
         """The body of an answer.
@@ -234,31 +314,52 @@ class Session:
         # a path behind a proxy; absolute ones lead to object storage.
         if path.startswith("/"):
             return f"{self.url}{path}"
+        return self._joined(f"{self.url}/", path)
+
+    def _joined(self, base: str, given: str) -> str:
+        """An absolute address, from one that is relative to another."""
         try:
-            address = urljoin(f"{self.url}/", path)
+            address = urljoin(base, given)
             known = urlsplit(address).scheme in ("http", "https")
         except ValueError:
             known = False
         if not known:
-            message = f"the registry at {self.url} gave a senseless address: {path!r}"
+            message = f"the registry at {self.url} gave a senseless address: {given!r}"
             raise RegistryError(message)
         return address
 
-    def _own_headers(self, address: str) -> dict[str, str]:
-        if self._token is None or _origin(address) != _origin(self.url):
-            return {}
-        return {"Authorization": f"Bearer {self._token}"}
+    def _is_own(self, address: str) -> bool:
+        return _origin(address) == _origin(self.url)
+
+    def _headers(self, address: str, wanted: Mapping[str, str]) -> dict[str, str]:
+        """What one address may be told."""
+        if self._is_own(address):
+            token = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+            return {**wanted, **token}
+        return {
+            name: value
+            for name, value in wanted.items()
+            if name.lower() not in OWN_CONDITIONS
+        }
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self, address: str) -> Iterator[None]:
         try:
             yield
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             why = str(error) or type(error).__name__
-            message = (
-                f"cannot reach the registry at {self.url}: {why}; check SAFEGENE_URL"
-                " and the network, or start a registry with `safegene-registry serve`"
-            )
+            if self._is_own(address):
+                message = (
+                    f"cannot reach the registry at {self.url}: {why}; check"
+                    " SAFEGENE_URL and the network, or start a registry with"
+                    " `safegene-registry serve`"
+                )
+            else:
+                message = (
+                    f"cannot reach the object store at {_host(address)}, where the"
+                    f" registry at {self.url} keeps its files: {why}; check the"
+                    " network, or tell the registry's operator"
+                )
             raise TransportError(message) from error
 
 
@@ -271,3 +372,11 @@ def json_body(value: Any) -> Body:
 def _origin(address: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(address)
     return parts.scheme, parts.hostname, parts.port
+
+
+def _host(address: str) -> str:
+    """Scheme, host and port: the rest of a presigned address is a secret."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.hostname}" + (
+        f":{parts.port}" if parts.port else ""
+    )

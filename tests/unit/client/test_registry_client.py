@@ -4,7 +4,6 @@ How it gets on with a real registry is in tests/e2e.
 """
 
 import pytest
-from safegene_client.publishing import _file_body
 from support.models import tiny_model
 from support.scripted_server import Reply, json_reply
 from support.static_registry import StaticRegistry
@@ -15,7 +14,6 @@ from safegene.errors import (
     ArtifactError,
     CompatibilityError,
     InvalidReferenceError,
-    LocalStorageError,
     NotFoundError,
 )
 
@@ -239,21 +237,6 @@ def test_damaged_directory_is_not_even_announced(connect, tmp_path):
         registry.publish(tmp_path / "version")
 
     assert server.requests == []
-
-
-def test_file_that_goes_away_while_publishing_is_named(tmp_path):
-    entry = write_version(tmp_path / "version").file("README.md")
-    card = tmp_path / "version" / "README.md"
-    body = _file_body(card, entry, 0, entry.size, None)
-    card.unlink()
-
-    with pytest.raises(LocalStorageError) as caught:
-        list(body.chunks())
-
-    assert caught.value.detail == (
-        f"{card}: No such file or directory; nothing was published; make the file"
-        " readable and publish again"
-    )
 
 
 def test_forgotten_registry_leaves_no_connection_open(connect, static):

@@ -176,13 +176,6 @@ def test_senseless_address_of_a_server_raises_nothing_foreign(session_with, addr
         session_with("http://127.0.0.1:1").send("PUT", address, attempts=1)
 
 
-def test_redirects_in_a_circle_end(serve, session_with):
-    server = serve(lambda _: Reply(307, headers={"Location": "/again"}))
-
-    with pytest.raises(TransportError):
-        session_with(server.url).send("GET", "/x", attempts=1)
-
-
 def test_attempts_are_bounded(serve, session_with):
     server = serve(lambda _: Reply(503, headers={"Retry-After": "0"}))
 
