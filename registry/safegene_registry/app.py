@@ -11,6 +11,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from safegene import __version__
+from safegene_registry.completion import give_up
 from safegene_registry.db import THREADS
 from safegene_registry.guards import check_guards
 from safegene_registry.metrics import Metrics
@@ -30,6 +31,9 @@ from safegene_registry.routes.responses import COMMON_RESPONSES, RegistryAPI
 from safegene_registry.services import open_services
 from safegene_registry.settings import Settings
 from safegene_registry.sweeping import remove_leftovers
+
+CLOSE_SECONDS = 5.0
+"""What a verification in the background gets to end; then another replica may do it."""
 
 DESCRIPTION = """\
 Publish, find and download safety vectors. What is public can be read without a token;
@@ -64,8 +68,13 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.readiness = Readiness(services)
         services.usage.start()
         try:
-            remove_leftovers(services)
+            if settings.s3_bucket is None:
+                # A bucket is listed by `gc`: it may be large, or out of reach.
+                remove_leftovers(services)
             yield
+            left = services.background.close(CLOSE_SECONDS)
+            if left:
+                give_up(services, left)
         finally:
             app.state.readiness.close()
             services.usage.stop()

@@ -54,17 +54,10 @@ def content_response(
     Raises:
         ProblemError: `range-not-satisfiable`.
     """
-    etag = f'"{content.digest}"'
-    headers = {
-        "ETag": etag,
-        "Cache-Control": f"{'public' if is_public else 'private'}, {IMMUTABLE}",
-        "Accept-Ranges": "bytes",
-    }
-    if names_etag(request.headers.get("if-none-match"), etag):
+    headers = entity_headers(content, is_public=is_public)
+    if is_known(request, content):
         return Response(status_code=304, headers=headers)
-    span = None
-    if request.method == "GET" and request.headers.get("if-range", etag) == etag:
-        span = parse_range(request.headers.get("range"), content.size)
+    span = wanted_span(request, content)
     start, stop = span or (0, content.size)
     headers["Content-Length"] = str(stop - start)
     status = 200
@@ -81,6 +74,61 @@ def content_response(
         headers=headers,
         media_type=content.media_type,
     )
+
+
+def redirect_response(
+    request: Request, content: Content, url: str, *, is_public: bool
+) -> Response:
+    """Send a GET for immutable bytes to where they are; the range goes with it.
+
+    Args:
+        request: with its conditions.
+        content: what is asked for.
+        url: an address that works for a while, for whoever holds it.
+        is_public: whether caches between us and the caller may give the bytes to
+            others; the address is nobody else's in any case.
+
+    Raises:
+        ProblemError: `range-not-satisfiable`.
+    """
+    if is_known(request, content):
+        headers = entity_headers(content, is_public=is_public)
+        return Response(status_code=304, headers=headers)
+    wanted_span(request, content)
+    return Response(
+        status_code=307, headers={"Location": url, "Cache-Control": "no-store"}
+    )
+
+
+def entity_headers(content: Content, *, is_public: bool) -> dict[str, str]:
+    """What every answer with the bytes, or instead of them, says of them."""
+    return {
+        "ETag": f'"{content.digest}"',
+        "Cache-Control": cache_control(is_public=is_public),
+        "Accept-Ranges": "bytes",
+    }
+
+
+def cache_control(*, is_public: bool) -> str:
+    """How bytes that never change may be cached."""
+    return f"{'public' if is_public else 'private'}, {IMMUTABLE}"
+
+
+def is_known(request: Request, content: Content) -> bool:
+    """Whether the caller has the bytes already."""
+    return names_etag(request.headers.get("if-none-match"), f'"{content.digest}"')
+
+
+def wanted_span(request: Request, content: Content) -> tuple[int, int] | None:
+    """The range to be sent, None when the whole is.
+
+    Raises:
+        ProblemError: `range-not-satisfiable`.
+    """
+    etag = f'"{content.digest}"'
+    if request.method != "GET" or request.headers.get("if-range", etag) != etag:
+        return None
+    return parse_range(request.headers.get("range"), content.size)
 
 
 def names_etag(condition: str | None, etag: str) -> bool:

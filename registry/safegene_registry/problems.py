@@ -6,7 +6,7 @@ there is stands in `problem_kinds`. Details never hold tokens, SQL or stack trac
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -69,6 +69,27 @@ class ProblemError(Exception):
         self.faults = tuple(faults)
         self.headers = dict(headers or {})
         self.members = dict(members or {})
+
+    def document(self) -> dict[str, Any]:
+        """As JSON, to be kept; the inverse of `from_document`."""
+        return {
+            "slug": self.kind.slug,
+            "detail": self.detail,
+            "faults": [list(fault) for fault in self.faults],
+            "headers": self.headers,
+            "members": self.members,
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """What `document` gave."""
+        return cls(
+            document["detail"],
+            document["slug"],
+            faults=[Fault(*fault) for fault in document["faults"]],
+            headers=document["headers"],
+            members=document["members"],
+        )
 
 
 def problem_from_error(error: SafeGeneError) -> ProblemError:

@@ -1,4 +1,4 @@
-"""Publishing: open an upload, receive its blobs, complete it in one transaction.
+"""Publishing: an upload whose blobs have come is verified and made visible.
 
 Blobs come first, rows second. Until the last transaction nothing is visible; after a
 crash anywhere before it there is nothing but staged or unreferenced blobs, which
@@ -7,7 +7,7 @@ version is a conflict, and the database decides who was first.
 """
 
 from collections.abc import Mapping
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -16,27 +16,27 @@ from safegene.artifact.manifest import FileEntry, Manifest
 from safegene.artifact.reference import best_version
 from safegene.errors import ArtifactError
 from safegene_registry import (
-    access_repository,
     lock_repository,
     publishing_repository,
     removals,
     repositories,
 )
-from safegene_registry.access import Principal, reader_of
-from safegene_registry.admission import check_publishing, check_sizes
+from safegene_registry.access import Principal
+from safegene_registry.admission import check_publishing
 from safegene_registry.catalog import version_detail
 from safegene_registry.log import get_logger
 from safegene_registry.models import Upload, Version
 from safegene_registry.problems import Fault, ProblemError
-from safegene_registry.schemas import BlobTarget, UploadDetail, VersionDetail
+from safegene_registry.schemas import VersionDetail
+from safegene_registry.sending import assemble_blobs, drop_staged, no_upload
 from safegene_registry.services import Services
 from safegene_registry.storage import (
-    BlobStore,
-    BlobWriter,
     StagedBlobMissingError,
+    StagedBlobWrongError,
     StorageError,
 )
-from safegene_registry.sweeping import SWEEP_LIMIT, remove_expired, withdraw_blobs
+from safegene_registry.sweeping import withdraw_blobs
+from safegene_registry.uploads import OPEN, PUBLISHED, find_upload, missing_files
 from safegene_registry.verification import (
     BlobGoneError,
     CorruptBlobError,
@@ -48,162 +48,6 @@ log = get_logger("safegene_registry.publishing")
 
 ATTEMPTS = 3
 """How often completion begins anew when a blob vanishes under it."""
-
-OPEN, PUBLISHED = "open", "published"
-
-
-def open_upload(
-    services: Services, principal: Principal, manifest_bytes: bytes
-) -> UploadDetail:
-    """Announce a version.
-
-    Every call opens an upload of its own, so that one sender's giving up never takes
-    the ground from under another.
-
-    Args:
-        services: the process's parts.
-        principal: who publishes.
-        manifest_bytes: the exact manifest.
-
-    Returns:
-        The upload, in state `published` if this very manifest already is.
-
-    Raises:
-        ManifestError: the bytes are not a canonical manifest.
-        ProblemError: `version-exists`, `payload-too-large` or `quota-exceeded`; or the
-            caller may not publish there.
-    """
-    manifest = Manifest.from_bytes(manifest_bytes)
-    check_sizes(services, manifest)
-    remove_expired(services, limit=SWEEP_LIMIT)
-    now = services.now()
-    with services.database.writing() as session:
-        existing = check_publishing(services, session, principal, manifest)
-        upload = Upload(
-            id=uuid4(),
-            token_id=principal.token_id,
-            namespace=manifest.namespace,
-            digest=str(manifest.digest),
-            manifest=manifest_bytes,
-            state=PUBLISHED if existing else OPEN,
-            created_at=now,
-            expires_at=now + services.settings.upload_ttl,
-        )
-        publishing_repository.add_upload(session, upload)
-    log.info("upload_opened", upload_id=str(upload.id), digest=upload.digest)
-    return upload_detail(services, principal, upload)
-
-
-def find_upload(services: Services, principal: Principal, upload_id: UUID) -> Upload:
-    """The caller's upload; what is another's or expired is not found."""
-    with services.database.reading() as session:
-        upload = access_repository.find_upload_of(
-            session, upload_id, principal.account_id
-        )
-    if upload is None or upload.expires_at <= services.now():
-        raise no_upload(upload_id)
-    return upload
-
-
-def no_upload(upload_id: UUID) -> ProblemError:
-    """The problem."""
-    detail = f"There is no upload {upload_id}; it may have expired: open a new one."
-    return ProblemError(detail, "not-found")
-
-
-def upload_detail(
-    services: Services, principal: Principal, upload: Upload
-) -> UploadDetail:
-    """An upload as the interface shows it."""
-    blobs = []
-    if upload.state == OPEN:
-        manifest = Manifest.from_bytes(upload.manifest)
-        missing = {
-            entry.digest
-            for entry in missing_files(services, principal, upload, manifest)
-        }
-        sizes = {entry.digest: entry.size for entry in manifest.files}
-        blobs = [
-            BlobTarget(
-                digest=digest,
-                size_bytes=size,
-                state="missing" if digest in missing else "present",
-                url=f"/v1/uploads/{upload.id}/blobs/{digest}",
-            )
-            for digest, size in sizes.items()
-        ]
-    return UploadDetail.model_validate(
-        {
-            "id": upload.id,
-            "digest": upload.digest,
-            "state": upload.state,
-            "expires_at": upload.expires_at,
-            "blobs": blobs,
-        }
-    )
-
-
-def missing_files(
-    services: Services, principal: Principal, upload: Upload, manifest: Manifest
-) -> list[FileEntry]:
-    """The files that the caller still has to send.
-
-    Not what this upload staged, and not what published versions name that the caller
-    may read. Any other blob counts as missing although it may be there: nobody gets
-    bytes, or hears of them, for knowing their digest.
-    """
-    with services.database.reading() as session:
-        shared = access_repository.readable_blobs(
-            session, {entry.digest for entry in manifest.files}, reader_of(principal)
-        )
-    staged = services.store.staged(upload.id)
-    return [
-        entry
-        for entry in manifest.files
-        if staged.get(Digest.parse(entry.digest)) != entry.size
-        and not (entry.digest in shared and is_whole(services.store, entry))
-    ]
-
-
-def is_whole(store: BlobStore, entry: FileEntry) -> bool:
-    """Whether the final blob is there, and of its size."""
-    found = store.find(Digest.parse(entry.digest))
-    return found is not None and found.size == entry.size
-
-
-def begin_blob(
-    services: Services, principal: Principal, upload_id: UUID, digest: Digest
-) -> tuple[BlobWriter, int] | None:
-    """Get ready to receive one blob.
-
-    Returns:
-        Where to write it and its promised size; None when the version is published
-        already and there is nothing left to receive.
-
-    Raises:
-        ProblemError: `not-found` for an upload or a blob that was not announced.
-    """
-    upload = find_upload(services, principal, upload_id)
-    manifest = Manifest.from_bytes(upload.manifest)
-    sizes = {entry.digest: entry.size for entry in manifest.files}
-    size = sizes.get(str(digest))
-    if size is None:
-        detail = f"The manifest of upload {upload_id} names no blob {digest}."
-        raise ProblemError(detail, "not-found")
-    if upload.state == PUBLISHED:
-        return None
-    return services.store.receive(upload_id, digest, size), size
-
-
-def finish_blob(
-    services: Services, principal: Principal, upload_id: UUID, writer: BlobWriter
-) -> None:
-    """Stage a received blob, unless the upload has ended meanwhile."""
-    try:
-        writer.finish()
-    except StagedBlobMissingError:
-        # Another connection completed the same upload: then the bytes are there.
-        find_upload(services, principal, upload_id)
 
 
 def complete_upload(
@@ -227,6 +71,8 @@ def complete_upload(
             # that this upload still has staged. Looking anew tells which.
             log.warning("blob_vanished", upload_id=str(upload_id), blob=str(error))
             removals.wait_for_end(services, digests_of(upload))
+        except StagedBlobWrongError as error:
+            raise refused_bytes(services, upload, error.digest) from error
         except (ArtifactError, ProblemError) as error:
             if not is_passing(error):
                 withdraw_blobs(services, upload_id)
@@ -256,18 +102,16 @@ def complete_once(
 
     Raises:
         StagedBlobMissingError: a staged blob is gone.
+        StagedBlobWrongError: other bytes were sent than announced.
         BlobGoneError: a final blob is gone.
     """
     manifest = Manifest.from_bytes(upload.manifest)
     tags: dict[Digest, str] = {}
     if upload.state == OPEN:
+        assemble_blobs(services, upload.id)
         check_received(services, principal, upload, manifest)
         promote_blobs(services, upload, manifest)
-        try:
-            tags = verify_files(services.store, manifest)
-        except CorruptBlobError as error:
-            log.exception("blob_corrupt", digest=error.entry.digest)
-            raise blob_missing(manifest, [error.entry]) from error
+        tags = verified_tags(services, upload, manifest)
     return publish(services, principal, upload, manifest, tags)
 
 
@@ -295,6 +139,47 @@ def promote_blobs(services: Services, upload: Upload, manifest: Manifest) -> Non
     named = {Digest.parse(entry.digest) for entry in manifest.files}
     for digest in named & services.store.staged(upload.id).keys():
         services.store.promote(upload.id, digest)
+
+
+def verified_tags(
+    services: Services, upload: Upload, manifest: Manifest
+) -> dict[Digest, str]:
+    """Verify the final blobs; wrong ones are replaced by this upload's, if right.
+
+    Returns:
+        What was verified, as the store tells objects apart.
+
+    Raises:
+        StagedBlobWrongError: what this upload has sent is wrong as well.
+        ProblemError: `blob-missing`: it has sent nothing in the place of a wrong blob.
+    """
+    for _ in manifest.files:
+        try:
+            return verify_files(services.store, manifest)
+        except CorruptBlobError as error:
+            digest = Digest.parse(error.entry.digest)
+            log.exception("blob_corrupt", digest=str(digest))
+            if digest not in services.store.staged(upload.id):
+                raise blob_missing(manifest, [error.entry]) from error
+            services.store.replace(upload.id, digest)
+    return verify_files(services.store, manifest)
+
+
+def refused_bytes(services: Services, upload: Upload, digest: Digest) -> ProblemError:
+    """Throw away what was staged under a digest and is not that; the problem."""
+    # First what it has promoted, which is known by what it has staged.
+    withdraw_blobs(services, upload.id)
+    drop_staged(services, upload.id, digest)
+    manifest = Manifest.from_bytes(upload.manifest)
+    entry = next(entry for entry in manifest.files if entry.digest == str(digest))
+    pointer = f"/files/{manifest.files.index(entry)}"
+    detail = (
+        f"What was sent as {entry.path} is not {digest}. It was thrown away; send the "
+        "file again."
+    )
+    return ProblemError(
+        detail, "digest-mismatch", faults=[Fault(pointer, "other bytes were sent")]
+    )
 
 
 def publish(
@@ -364,13 +249,3 @@ def move_head(session: Session, version: Version) -> None:
     publishing_repository.advance_head(
         session, head, version, newest=newest == version.version
     )
-
-
-def cancel_upload(services: Services, principal: Principal, upload_id: UUID) -> None:
-    """End an upload and drop what it staged; a published version stays."""
-    find_upload(services, principal, upload_id)
-    with services.database.writing() as session:
-        publishing_repository.delete_upload(session, upload_id)
-    withdraw_blobs(services, upload_id)
-    services.store.discard(upload_id)
-    log.info("upload_cancelled", upload_id=str(upload_id))

@@ -118,13 +118,59 @@ class VersionDetail(Schema):
     files: list[FileDetail]
 
 
+class ProblemFault(Schema):
+    """One wrong part of the request."""
+
+    pointer: str
+    """JSON pointer."""
+    detail: str
+
+
+class Problem(Schema):
+    """RFC 9457 problem details."""
+
+    type: str
+    """Address of the page about this kind of problem; its last part is stable."""
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    errors: list[ProblemFault] | None = None
+    used_bytes: int | None = None
+    """Of a quota; with the next two in `quota-exceeded` only."""
+    limit_bytes: int | None = None
+    wanted_bytes: int | None = None
+
+
+class PartTarget(Schema):
+    """A part of a blob, and where to send it."""
+
+    number: int
+    offset: int
+    """First byte of the blob that it holds."""
+    size_bytes: int
+    state: Literal["missing", "present"]
+    url: str | None = None
+    """Where to PUT the bytes; null when they are there."""
+
+
 class BlobTarget(Schema):
-    """A blob of an upload, and where to send it."""
+    """A blob of an upload, and where to send it.
+
+    An absolute `url` leads to the object store: it takes no token, works for a while
+    and is given anew by `GET /v1/uploads/{id}`.
+    """
 
     digest: str
     size_bytes: int
     state: Literal["missing", "present"]
-    url: str
+    url: str | None = None
+    """Where to PUT the whole blob; null when it is there, or is sent in parts."""
+    headers: dict[str, str] = {}
+    """Headers to send along."""
+    parts: list[PartTarget] = []
+    """All parts, in order, of a blob that is sent in parts."""
 
 
 class UploadDetail(Schema):
@@ -133,10 +179,13 @@ class UploadDetail(Schema):
     id: UUID
     digest: str
     """Digest of the manifest, and so of the version."""
-    state: Literal["open", "published"]
+    state: Literal["open", "completing", "published"]
+    """`completing`: it is being verified; look again in a second or a few."""
     expires_at: datetime
     blobs: list[BlobTarget]
-    """Empty once the version is published."""
+    """Empty unless it is open."""
+    problem: Problem | None = None
+    """Why it is open again after `completing`; complete it anew once that is mended."""
 
 
 class CompatibilityQuestion(Schema):
@@ -197,28 +246,3 @@ class CompatibilityAnswer(Schema):
     """Most recently published first."""
     others: list[Match]
     """Vectors for the nearest other families, with the reasons against each."""
-
-
-class ProblemFault(Schema):
-    """One wrong part of the request."""
-
-    pointer: str
-    """JSON pointer."""
-    detail: str
-
-
-class Problem(Schema):
-    """RFC 9457 problem details."""
-
-    type: str
-    """Address of the page about this kind of problem; its last part is stable."""
-    title: str
-    status: int
-    detail: str
-    instance: str
-    request_id: str
-    errors: list[ProblemFault] | None = None
-    used_bytes: int | None = None
-    """Of a quota; with the next two in `quota-exceeded` only."""
-    limit_bytes: int | None = None
-    wanted_bytes: int | None = None

@@ -4,12 +4,13 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from safegene_registry.background import Background
 from safegene_registry.db import Database
 from safegene_registry.directory_store import DirectoryBlobStore
 from safegene_registry.issuers import Issuers
@@ -39,6 +40,7 @@ class Services:
     """Of the exchange of JWTs, which costs a signature."""
     usage: UsageRecorder
     now: Callable[[], datetime] = utc_now
+    background: Background = field(default_factory=Background)
 
 
 def open_services(settings: Settings) -> Services:

@@ -87,6 +87,9 @@ class Settings(BaseSettings):
     max_version_bytes: int = Field(default=32 * GIB, gt=0)
     """Largest sum of all files of a version, in bytes."""
 
+    background_bytes: int = Field(default=256 * MIB, ge=0)
+    """Versions with more bytes are verified after `complete` has answered 202."""
+
     upload_ttl: timedelta = Field(default=timedelta(hours=24), gt=timedelta(0))
     """How long an upload may stay open without being completed."""
 

@@ -160,13 +160,16 @@ class DirectTransfer(Protocol):
             StagedBlobMissingError: the store knows the transfer no more.
         """
 
-    def download(self, digest: Digest, *, name: str, media_type: str) -> str:
+    def download(
+        self, digest: Digest, *, name: str, media_type: str, cache_control: str
+    ) -> str:
         """Where to GET a final blob.
 
         Args:
             digest: names the blob.
             name: what a browser would save it as.
             media_type: as which it is sent.
+            cache_control: how it may be cached.
         """
 
 
@@ -193,12 +196,13 @@ class BlobStore(Protocol):
     def promote(self, upload_id: UUID, digest: Digest) -> None:
         """Give a staged blob its final key; the staged copy stays until `discard`.
 
-        Whatever is under the final key already, right or wrong, may be left: see
-        `replace`.
+        What is under the final key already may be left, right or wrong (`replace` mends
+        it); the staged bytes are then hashed all the same. Who knows a digest and has
+        not sent its bytes must not get them.
 
         Raises:
             StagedBlobMissingError: there is no such staged blob.
-            StagedBlobWrongError: the store has looked, and it holds other bytes.
+            StagedBlobWrongError: it holds other bytes, and the store has noticed.
         """
 
     def replace(self, upload_id: UUID, digest: Digest) -> None:

@@ -88,3 +88,13 @@ def write_all(writer, data: bytes) -> None:
         writer.finish()
     finally:
         writer.abort()
+
+
+class Faulty:
+    """A real store, some of whose methods a test replaces; the others are `inner`'s."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self.inner = store
+
+    def __getattr__(self, name: str):
+        return getattr(self.inner, name)

@@ -20,12 +20,18 @@ from safegene_registry.models.catalog import (
     Version,
     VersionState,
 )
-from safegene_registry.models.uploads import Removal, Upload, UploadBlob
+from safegene_registry.models.uploads import (
+    Completion,
+    Removal,
+    Upload,
+    UploadBlob,
+)
 
 __all__ = [
     "Account",
     "ArchitectureRow",
     "Blob",
+    "Completion",
     "File",
     "Head",
     "Member",

@@ -1,10 +1,12 @@
 """Versions on their way in, blobs on their way out. Nothing here is visible to readers.
 
 uploads ─< upload_blobs
+   └── completions
 removals
 """
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
@@ -13,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     LargeBinary,
     String,
+    UniqueConstraint,
     Uuid,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -20,6 +23,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from safegene_registry.db import Base, UtcDateTime
 from safegene_registry.models.columns import (
     DIGEST,
+    DOCUMENT,
     PART,
     digest_check,
     key_text,
@@ -89,6 +93,31 @@ class UploadBlob(Base):
         String(16), comment="received: whole under its staging key"
     )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Completion(Base):
+    """A large version is being verified, or the last try to do so has failed.
+
+    A row without a problem whose time is over is of a process that died: whoever asks
+    next begins anew.
+    """
+
+    __tablename__ = "completions"
+    __table_args__ = (UniqueConstraint("claim"),)
+
+    upload_id: Mapped[UUID] = mapped_column(
+        ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True
+    )
+    claim: Mapped[UUID] = mapped_column(
+        Uuid, comment="the run that may say how it ended"
+    )
+    busy_until: Mapped[datetime] = mapped_column(
+        UtcDateTime,
+        comment="it counts as dead from then on, unless it says otherwise before",
+    )
+    problem: Mapped[dict[str, Any] | None] = mapped_column(
+        DOCUMENT, comment="why it failed; null while it runs"
+    )
 
 
 class Removal(Base):

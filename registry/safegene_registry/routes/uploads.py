@@ -9,21 +9,28 @@ import anyio
 from fastapi import APIRouter, Depends, Path, Request, Response, status
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
 
 from safegene.artifact.digest import Digest
-from safegene_registry import publishing
+from safegene_registry import completion, uploads
 from safegene_registry.guards import Announcer, Uploader
-from safegene_registry.problems import ProblemError
+from safegene_registry.problems import ProblemError, problem_body
 from safegene_registry.routes.media import MANIFEST_MEDIA_TYPE
 from safegene_registry.routes.responses import BINARY_SCHEMA, problems
-from safegene_registry.schemas import UploadDetail, VersionDetail
+from safegene_registry.schemas import Problem, UploadDetail, VersionDetail
 from safegene_registry.services import ServicesDep
 from safegene_registry.storage import BlobWriter
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
+LOOK_SECONDS = "1"
+"""What whoever completes a large version is told to wait before looking."""
+
 WRITE_BYTES = 1 << 20
 """Received bytes are handed to the disk in pieces of about this size."""
+
+NO_STORE = {"Cache-Control": "no-store"}
+"""On answers with addresses that whoever holds them may use."""
 
 DigestPath = Annotated[str, Path(pattern=r"^sha256:[0-9a-f]{64}$")]
 
@@ -61,25 +68,36 @@ def open_upload(
     manifest: Annotated[bytes, Depends(manifest_body)],
 ) -> UploadDetail:
     """Announce a version by its manifest; the answer says what to send."""
-    upload = publishing.open_upload(services, access.caller, manifest)
-    if upload.state == publishing.PUBLISHED:
+    response.headers.update(NO_STORE)
+    upload = uploads.open_upload(services, access.caller, manifest)
+    if upload.state == uploads.PUBLISHED:
         response.status_code = status.HTTP_200_OK
     return upload
 
 
 @router.get("/{upload_id}")
 def get_upload(
-    services: ServicesDep, access: Uploader, upload_id: UUID
+    request: Request,
+    response: Response,
+    services: ServicesDep,
+    access: Uploader,
+    upload_id: UUID,
 ) -> UploadDetail:
-    """What has been received and what is missing."""
-    upload = publishing.find_upload(services, access.caller, upload_id)
-    return publishing.upload_detail(services, access.caller, upload)
+    """What has been received, what is missing, or how a completion goes on."""
+    response.headers.update(NO_STORE)
+    upload = uploads.find_upload(services, access.caller, upload_id)
+    detail = uploads.upload_detail(services, access.caller, upload)
+    failure = uploads.find_failure(services, upload_id)
+    if detail.state != uploads.OPEN or failure is None:
+        return detail
+    problem = Problem.model_validate(problem_body(request, failure))
+    return detail.model_copy(update={"problem": problem})
 
 
 @router.delete("/{upload_id}", status_code=status.HTTP_204_NO_CONTENT)
 def cancel_upload(services: ServicesDep, access: Uploader, upload_id: UUID) -> None:
     """End an upload; a version it has already published stays."""
-    publishing.cancel_upload(services, access.caller, upload_id)
+    uploads.cancel_upload(services, access.caller, upload_id)
 
 
 @router.put(
@@ -107,7 +125,7 @@ async def put_blob(
     """
     expected = Digest.parse(digest)
     begun = await run_in_threadpool(
-        publishing.begin_blob, services, access.caller, upload_id, expected
+        uploads.begin_blob, services, access.caller, upload_id, expected
     )
     if begun is None:
         return
@@ -116,7 +134,7 @@ async def put_blob(
         chunks = received_chunks(request, services.settings.receive_timeout)
         await write_chunks(writer, chunks, size)
         await run_in_threadpool(
-            publishing.finish_blob, services, access.caller, upload_id, writer
+            uploads.finish_blob, services, access.caller, upload_id, writer
         )
     finally:
         # Not in a thread: it must run although the server is being stopped.
@@ -166,10 +184,16 @@ async def write_chunks(
 @router.post(
     "/{upload_id}/complete",
     status_code=status.HTTP_201_CREATED,
+    response_model=VersionDetail,
     responses={
         200: {"model": VersionDetail, "description": "Already published"},
+        202: {
+            "model": UploadDetail,
+            "description": "Being verified; look at the upload until that has ended",
+        },
         **problems(
-            *("blob-missing", "version-exists", "quota-exceeded", "manifest-invalid"),
+            *("blob-missing", "version-exists", "quota-exceeded"),
+            *("manifest-invalid", "digest-mismatch"),
         ),
     },
 )
@@ -178,9 +202,23 @@ def complete_upload(
     services: ServicesDep,
     access: Uploader,
     upload_id: UUID,
-) -> VersionDetail:
-    """Verify everything and publish the version."""
-    version, created = publishing.complete_upload(services, access.caller, upload_id)
+) -> VersionDetail | JSONResponse:
+    """Verify everything and publish the version; a large one after the answer."""
+    ended = completion.complete(services, access.caller, upload_id)
+    if ended is None:
+        upload = uploads.find_upload(services, access.caller, upload_id)
+        return JSONResponse(
+            uploads.upload_detail(services, access.caller, upload).model_dump(
+                mode="json"
+            ),
+            status_code=status.HTTP_202_ACCEPTED,
+            headers={
+                **NO_STORE,
+                "Location": f"/v1/uploads/{upload_id}",
+                "Retry-After": LOOK_SECONDS,
+            },
+        )
+    version, created = ended
     if not created:
         response.status_code = status.HTTP_200_OK
     return version

@@ -10,7 +10,12 @@ from safegene.artifact.digest import Digest
 from safegene.artifact.reference import VectorName
 from safegene_registry import catalog
 from safegene_registry.catalog import Selector
-from safegene_registry.downloads import Content, content_response
+from safegene_registry.downloads import (
+    Content,
+    cache_control,
+    content_response,
+    redirect_response,
+)
 from safegene_registry.guards import Browser, NamespaceReader
 from safegene_registry.problems import Fault, ProblemError
 from safegene_registry.repositories import SearchFilter
@@ -132,7 +137,10 @@ def get_manifest(
 @router.get(
     "/{namespace}/{name}/versions/{version}/files/{path}",
     response_class=Response,
-    responses=content(FILE_MEDIA_TYPE),
+    responses={
+        **content(FILE_MEDIA_TYPE),
+        307: {"description": "The bytes, or the range of them, are to be had there"},
+    },
 )
 def get_file(
     *,
@@ -144,8 +152,18 @@ def get_file(
     path: Annotated[str, Path(max_length=255)],
 ) -> Response:
     """One file of a version, whole or one range of it."""
-    found = file_content(services, vector, version, path)
-    return content_response(request, found, is_public=access.is_public)
+    found = find_content(services, vector, version, path)
+    direct = services.store.direct
+    if direct is None:
+        services.store.check(Digest.parse(found.digest), found.size)
+        return content_response(request, found, is_public=access.is_public)
+    url = direct.download(
+        Digest.parse(found.digest),
+        name=path,
+        media_type=found.media_type,
+        cache_control=cache_control(is_public=access.is_public),
+    )
+    return redirect_response(request, found, url, is_public=access.is_public)
 
 
 @router.head(
@@ -163,19 +181,20 @@ def head_file(
     path: Annotated[str, Path(max_length=255)],
 ) -> Response:
     """Size and digest of one file of a version."""
-    found = file_content(services, vector, version, path)
+    found = find_content(services, vector, version, path)
+    if services.store.direct is None:
+        services.store.check(Digest.parse(found.digest), found.size)
     return content_response(request, found, is_public=access.is_public)
 
 
-def file_content(
+def find_content(
     services: Services, vector: VectorName, version: str, path: str
 ) -> Content:
-    """A file of a version, found and known to be there."""
+    """A file of a version, as the database knows it."""
     with services.database.reading() as session:
         row = catalog.find_version(session, vector, version)
         file = catalog.find_file(session, row, path)
     digest = Digest.parse(file.digest)
-    services.store.check(digest, file.blob.size_bytes)
     return Content(
         digest=file.digest,
         size=file.blob.size_bytes,

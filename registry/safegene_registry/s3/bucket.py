@@ -45,6 +45,7 @@ class PartInfo:
 
     number: int
     size: int
+    modified: datetime
     etag: str
 
 
@@ -236,17 +237,23 @@ class S3Bucket:
             )
 
     def parts(self, key: str, multipart_id: str) -> Sequence[PartInfo]:
-        """The parts that are there, by number.
+        """The parts that are there, by number and age.
+
+        There may be several of a number: one server lists those that a later one of the
+        same number has replaced, too.
 
         Raises:
             ObjectMissingError: there is no such multipart upload, or no longer.
         """
         pages = self.pages("list_parts", Key=key, UploadId=multipart_id)
-        return [
-            PartInfo(part["PartNumber"], part["Size"], part["ETag"])
+        found = [
+            PartInfo(
+                part["PartNumber"], part["Size"], part["LastModified"], part["ETag"]
+            )
             for page in pages
             for part in page.get("Parts", ())
         ]
+        return sorted(found, key=lambda part: (part.number, part.modified))
 
     def complete(
         self, key: str, multipart_id: str, parts: Iterable[PartInfo], *, only_new: bool
@@ -259,7 +266,7 @@ class S3Bucket:
         Raises:
             ObjectMissingError: there is no such multipart upload, or no longer.
         """
-        chosen = list(parts)
+        chosen = {part.number: part for part in parts}.values()
         named = [{"PartNumber": part.number, "ETag": part.etag} for part in chosen]
         try:
             return conditionally(

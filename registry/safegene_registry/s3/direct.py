@@ -9,7 +9,6 @@ from base64 import b64encode
 from uuid import UUID
 
 from safegene.artifact.digest import Digest
-from safegene_registry.downloads import IMMUTABLE
 from safegene_registry.s3.bucket import PartInfo, S3Bucket
 from safegene_registry.s3.client import ObjectMissingError
 from safegene_registry.s3.copying import spans
@@ -122,20 +121,22 @@ class S3DirectTransfer:
             raise StagedBlobMissingError(str(digest)) from error
         return True
 
-    def download(self, digest: Digest, *, name: str, media_type: str) -> str:
+    def download(
+        self, digest: Digest, *, name: str, media_type: str, cache_control: str
+    ) -> str:
         """Where to GET a final blob."""
         return self.bucket.presigned(
             "get_object",
             Key=final_key(digest),
             ResponseContentType=media_type,
             ResponseContentDisposition=f'attachment; filename="{name}"',
-            ResponseCacheControl=IMMUTABLE,
+            ResponseCacheControl=cache_control,
         )
 
     def _present(
         self, key: str, digest: Digest, size: int, parts: Multipart
     ) -> dict[int, PartInfo]:
-        """The parts that are there and as long as they should be, by number."""
+        """The newest parts that are as long as they should be, by number."""
         wanted = dict(enumerate(spans(size, parts.part_bytes), 1))
         try:
             found = self.bucket.parts(key, parts.id)

@@ -100,22 +100,29 @@ class S3BlobStore:
             self.replace(upload_id, digest)
             return
         source = staging_key(upload_id, digest)
-        self._copy(upload_id, digest, source, final_key(digest), only_new=True)
+        if self._copy(upload_id, digest, source, final_key(digest), only_new=True):
+            return
+        found = self.bucket.head(final_key(digest))
+        if found is None or found.metadata.get(UPLOAD) != str(upload_id):
+            self._prove(source, digest)
 
     def replace(self, upload_id: UUID, digest: Digest) -> None:
         """Put a staged blob in the place of a final one, hashed out of reach."""
         source, sealed = staging_key(upload_id, digest), sealed_key(upload_id, digest)
         self._copy(upload_id, digest, source, sealed, only_new=False)
+        self._prove(sealed, digest)
+        self._copy(upload_id, digest, sealed, final_key(digest), only_new=False)
+        self.bucket.delete([sealed])
+
+    def _prove(self, key: str, digest: Digest) -> None:
         try:
-            with closing(ObjectReader(self.bucket, sealed)) as blob:
+            with closing(ObjectReader(self.bucket, key)) as blob:
                 found = digest_chunks(iter(lambda: blob.read(READ_BYTES), b""))
-            if found != digest:
-                raise StagedBlobWrongError(digest)
-            self._copy(upload_id, digest, sealed, final_key(digest), only_new=False)
         except ObjectMissingError as error:
             # Another connection does the same, and was faster.
             raise StagedBlobMissingError(str(digest)) from error
-        self.bucket.delete([sealed])
+        if found != digest:
+            raise StagedBlobWrongError(digest)
 
     def _copy(
         self,
@@ -125,10 +132,10 @@ class S3BlobStore:
         target: str,
         *,
         only_new: bool,
-    ) -> None:
+    ) -> bool:
         metadata = {UPLOAD: str(upload_id)}
         try:
-            copy_object(self.bucket, source, target, metadata, only_new=only_new)
+            return copy_object(self.bucket, source, target, metadata, only_new=only_new)
         except ObjectMissingError as error:
             raise StagedBlobMissingError(str(digest)) from error
 

@@ -103,7 +103,9 @@ def test_addresses_are_signed_without_asking_the_server(bucket):
     store = s3_store(bucket, s3_endpoint_url=f"http://127.0.0.1:{closed_port()}")
 
     assert store.direct.address(uuid4(), DIGEST, 1).url.startswith("http://127.")
-    assert store.direct.download(DIGEST, name="x", media_type="text/plain")
+    assert store.direct.download(
+        DIGEST, name="x", media_type="text/plain", cache_control="private"
+    )
 
 
 def test_discarding_waits_for_no_server(bucket):
