@@ -49,7 +49,7 @@ BY_SLUG: dict[str, type[RegistryError]] = {
     "not-found": NotFoundError,
     "owner-required": RejectedError,
     "payload-too-large": RejectedError,
-    "quota-exceeded": ForbiddenError,
+    "quota-exceeded": RegistryError,
     "range-not-satisfiable": RejectedError,
     "rate-limited": TransportError,
     "request-timeout": TransportError,
@@ -78,7 +78,7 @@ ADVICE: dict[type[RegistryError], str] = {
     AlreadyExistsError: "versions never change: publish under a new one",
     AuthenticationError: (
         "set SAFEGENE_TOKEN to a token of this registry (an operator makes one with"
-        " `safegene-registry token create`)"
+        " `safegene-registry token create`); what is public can be read without one"
     ),
     ForbiddenError: "ask an owner of the namespace, or the registry's operator",
     GoneError: "choose another version",
@@ -91,6 +91,7 @@ ADVICE_BY_SLUG: dict[str, str] = {
         "compare the JWT's claims with the namespace's trusted publishers"
     ),
     "name-taken": "choose another name",
+    "quota-exceeded": "ask its operator for a larger quota",
 }
 """The same, where the problem says more than its exception."""
 
@@ -123,7 +124,7 @@ def error_from_response(
         f" (the registry at {url} answered {status})"
     )
     advice = ADVICE_BY_SLUG.get(slug) or ADVICE.get(kind)
-    if kind is RegistryError and facts["request_id"]:
+    if advice is None and kind is RegistryError and facts["request_id"]:
         advice = f"tell its operator the request id {facts['request_id']}"
     return kind(f"{sentence}; {advice}" if advice else sentence, **facts)
 

@@ -36,7 +36,7 @@ def problem(slug, status, headers=None, **members):
         ("forbidden", 403, ForbiddenError),
         ("not-found", 404, NotFoundError),
         ("identity-rejected", 401, AuthenticationError),
-        ("quota-exceeded", 413, ForbiddenError),
+        ("quota-exceeded", 413, RegistryError),
         ("name-taken", 409, AlreadyExistsError),
         ("owner-required", 409, RejectedError),
         ("issuer-unavailable", 503, TransportError),
