@@ -118,9 +118,17 @@ def complete_once(
 def check_received(
     services: Services, principal: Principal, upload: Upload, manifest: Manifest
 ) -> None:
-    """Refuse to go on while bytes are missing."""
+    """Refuse to go on while bytes are missing.
+
+    Raises:
+        StagedBlobMissingError: another connection has published the upload meanwhile,
+            and has cleared its staging area.
+        ProblemError: `blob-missing`.
+    """
     missing = missing_files(services, principal, upload, manifest)
     if missing:
+        if find_upload(services, principal, upload.id).state != OPEN:
+            raise StagedBlobMissingError(missing[0].digest)
         raise blob_missing(manifest, missing)
 
 

@@ -137,7 +137,11 @@ def test_signed_addresses_work_through_the_proxy(arrangement, published):
         )
     )
     data = (published / TENSORS_NAME).read_bytes()
-    name = {"name": TENSORS_NAME, "media_type": "application/octet-stream"}
+    name = {
+        "name": TENSORS_NAME,
+        "media_type": "application/octet-stream",
+        "cache_control": "no-store",
+    }
     url = store.direct.download(digest_bytes(data), **name)
 
     answer = httpx.get(url)

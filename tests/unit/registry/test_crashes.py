@@ -9,6 +9,7 @@ from safegene_registry.db import Database
 from safegene_registry.directory_store import DirectoryBlobStore
 from safegene_registry.storage import StagedBlobMissingError
 from support.faults import accept_inserts, refuse_inserts
+from support.stores import Faulty
 from support.versions import write_version
 
 from safegene.artifact.digest import Digest
@@ -174,3 +175,33 @@ def test_cancelling_during_verification_publishes_nothing(registry, tmp_path):
 
     assert registry.complete(upload).status_code == 404
     assert not is_published(registry)
+
+
+class OvertakenStore(Faulty):
+    """Another connection completes the upload just before its staging area is read."""
+
+    def __init__(self, registry, upload):
+        super().__init__(registry.services.store)
+        self.registry, self.upload = registry, upload
+        self.other = None
+
+    def staged(self, upload_id):
+        if self.other is None:
+            self.other = 0  # the other one reads it as well
+            self.other = self.registry.complete(self.upload).status_code
+        return self.inner.staged(upload_id)
+
+
+def test_an_upload_that_another_connection_completes_meanwhile_is_a_success(
+    registry, tmp_path
+):
+    upload = registry.send(write_version(tmp_path / "v"), tmp_path / "v")
+    whole = registry.services
+    store = OvertakenStore(registry, upload)
+    registry.app.state.services = dataclasses.replace(whole, store=store)
+
+    answer = registry.complete(upload)
+    registry.app.state.services = whole
+
+    assert store.other == 201
+    assert answer.status_code == 200, answer.text
