@@ -24,6 +24,9 @@ from scripts.deployment.arrangement import REPLICAS, Arrangement
 VECTOR = "deployed/refusal"
 SECONDS = 60
 
+LEFT_ALONE_SECONDS = 5.5
+"""The proxy sends nothing to a replica that did not answer for five seconds."""
+
 
 @pytest.fixture(scope="module")
 def arrangement(tmp_path_factory):
@@ -108,8 +111,10 @@ def more(statuses, count=40):
 
 
 def restart(arrangement, name):
+    """Start a replica again; the next one may be taken away after that."""
     arrangement.start_replica(name)
     wait_for(arrangement.answers)
+    time.sleep(LEFT_ALONE_SECONDS)
 
 
 def test_what_is_published_through_the_proxy_is_pulled_through_it(
