@@ -1,8 +1,8 @@
 """Which learning rate Adam deserves: `python -m benchmarks.method.adam_rates`.
 
 The row "ours, with Adam" has to be Adam at its best. On the first target every rate of
-a grid goes through the recipe's steps, and the best one through shorter schedules: a
-long schedule that is stopped early is none of them, for the rate falls to 0 at its end.
+a grid goes through a short schedule, and the best one through longer ones. A long
+schedule that is stopped early is no short one, for the rate falls to 0 at its end.
 Schedules are kept by content; a run that was stopped goes on where it ended.
 """
 
@@ -26,8 +26,10 @@ from benchmarks.method.workshop import Step
 from safegene.vectors.recalibrate import AdamSettings
 
 RATES = (0.02, 0.05, 0.1, 0.2)
-SHORTER = (30, 60)
-"""Steps of the schedules that the best rate goes through beside the recipe's."""
+STEPS = 30
+"""Of the schedule that every rate goes through."""
+LONGER = (60,)
+"""Steps of the schedules that the best rate goes through, too."""
 RESULT_NAME = "schedule.json"
 DIGITS = 5
 
@@ -57,23 +59,24 @@ class Schedule:
 
 
 def explore(
-    bench: Bench, rates: Iterable[float], shorter: Sequence[int]
+    bench: Bench, rates: Iterable[float], steps: int, longer: Sequence[int]
 ) -> Iterator[Schedule]:
-    """Every rate at the recipe's steps, then the best one with fewer.
+    """Every rate with few steps, then the best one with more.
 
     Args:
         bench: the target.
         rates: learning rates.
-        shorter: steps of the shorter schedules.
+        steps: of every rate's schedule.
+        longer: steps of the best rate's longer schedules.
     """
-    adam = bench.recipe.adam
+    adam = replace(bench.recipe.adam, steps=steps)
     grid = []
     for rate in rates:
         grid.append(schedule(bench, replace(adam, learning_rate=rate)))
         yield grid[-1]
     rate = best_of(grid).learning_rate
-    for steps in shorter:
-        yield schedule(bench, replace(adam, learning_rate=rate, steps=steps))
+    for more in longer:
+        yield schedule(bench, replace(adam, learning_rate=rate, steps=more))
 
 
 def best_of(schedules: Sequence[Schedule]) -> Schedule:
@@ -188,7 +191,12 @@ def _row(entries: Sequence[str]) -> str:
 
 
 def compare(
-    runner: Runner, out: Path, *, rates: Iterable[float], shorter: Sequence[int]
+    runner: Runner,
+    out: Path,
+    *,
+    rates: Iterable[float],
+    steps: int,
+    longer: Sequence[int],
 ) -> None:
     """Go through all schedules on the first target, and tell.
 
@@ -196,7 +204,8 @@ def compare(
         runner: knows the recipe and the cell of ours.
         out: gets `adam_rates.json`, anew after every schedule.
         rates: learning rates.
-        shorter: steps of the shorter schedules.
+        steps: of every rate's schedule.
+        longer: steps of the best rate's longer schedules.
     """
     workshop, talk = runner.workshop, runner.talk
     recipe = workshop.recipe
@@ -209,7 +218,7 @@ def compare(
         {"target": f"{task}-{kind}", **asdict(recipe)},
     )
     done: list[Schedule] = []
-    for found in explore(bench, rates, shorter):
+    for found in explore(bench, rates, steps, longer):
         done.append(found)
         talk.tell(
             f"rate {found.learning_rate:g}, {found.steps} steps: objective"
@@ -249,7 +258,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    compare(open_runner(FULL, Talk()), OUT, rates=RATES, shorter=SHORTER)
+    runner = open_runner(FULL, Talk())
+    compare(runner, OUT, rates=RATES, steps=STEPS, longer=LONGER)
 
 
 if __name__ == "__main__":
