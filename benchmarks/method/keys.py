@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.method.fingerprints import code_digest
 from benchmarks.method.plan import CEILINGS, FIRST, MODELS, OURS, RIVALS, Job
 from benchmarks.method.plausibility import threshold_step
-from benchmarks.method.recipe import PAIRS, Recipe
+from benchmarks.method.recipe import PAIRS, recipe_of
 from benchmarks.method.repairs import calibration_rows, held_out_rows
 from benchmarks.method.suite import Suite
 from benchmarks.method.workshop import Workshop
@@ -108,7 +108,7 @@ def _model_facts(job: Job, workshop: Workshop) -> dict[str, Any]:
 
 
 def _calibration_facts(job: Job, workshop: Workshop) -> dict[str, Any]:
-    recipe: Recipe = workshop.recipe
+    recipe = recipe_of(workshop.recipe, job.row)
     pair = "shipped" if job.row == "ours_shipped_pair" else recipe.pair
     rows = calibration_rows(recipe, workshop.data, job.task).sets()
     return {

@@ -13,7 +13,13 @@ from benchmarks.method.recipe import Recipe
 FIRST = ("target", "aligned", "ours", "uniform")
 RIVALS = ("uniform", "dare", "safelora", "safemerge", "scaled_task", "random")
 """Post-hoc rows of others whose strength is set so that their KL is ours."""
-OURS = ("ours", "ours_adam", "ours_shipped_pair")
+OURS = (
+    "ours",
+    "ours_adam",
+    "ours_shipped_pair",
+    "ours_quick",
+    "ours_lookalikes",
+)
 FRONTIERS = ("ours", "uniform", "dare")
 MODELS = ("aligned", "degraded", "shipped")
 """Rows that measure another model on a target's prompts."""

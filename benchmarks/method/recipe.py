@@ -4,10 +4,12 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from examples.demo.tuning import Tuning
 from safegene.artifact.calibration import Granularity
+from safegene.vectors.choices import EffortLevel
 from safegene.vectors.recalibrate import (
     AdamSettings,
     Effort,
@@ -197,6 +199,18 @@ class Recipe:
         return tuple(found for found in self.targets if found[0] in self.side_tasks)
 
 
+ROW_CHANGES: Mapping[str, Mapping[str, Any]] = {
+    "ours_quick": {"effort": Effort(**EffortLevel.QUICK.limits)},
+    "ours_lookalikes": {"objective": Objective(lookalike_weight=4)},
+}
+"""What single rows are made with instead of the recipe's own."""
+
+
+def recipe_of(recipe: Recipe, row: str) -> Recipe:
+    """The recipe that a row is made with."""
+    return replace(recipe, **ROW_CHANGES.get(row, {}))
+
+
 EVERY_ROW = (
     "target",
     "aligned",
@@ -209,6 +223,8 @@ EVERY_ROW = (
     "scaled_task",
     "random",
     "ours_shipped_pair",
+    "ours_quick",
+    "ours_lookalikes",
     "degraded",
     "shipped",
     "one_shot",

@@ -7,8 +7,8 @@ import re
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,7 +20,7 @@ from benchmarks.method.data import data_directory, load_data
 from benchmarks.method.keys import cell_key
 from benchmarks.method.plan import CEILINGS, FIRST, MODELS, OURS, RIVALS, Job
 from benchmarks.method.plausibility import Implausible, open_check
-from benchmarks.method.recipe import Recipe
+from benchmarks.method.recipe import Recipe, recipe_of
 from benchmarks.method.repairs import (
     Bench,
     Repaired,
@@ -192,12 +192,17 @@ class Runner:
             return suite
         return replace(suite, task=suite.task[: self.workshop.recipe.rival_task_rows])
 
-    def _made(
-        self, job: Job, bench: Bench, wanted: float
-    ) -> AbstractContextManager[Repaired]:
+    @contextmanager
+    def _made(self, job: Job, bench: Bench, wanted: float) -> Iterator[Repaired]:
         # Before any repair: it remembers the target as it is.
         _ = bench.held_out
-        return self.rows(job.row)(bench, job, wanted)
+        kept = bench.recipe
+        bench.recipe = recipe_of(kept, job.row)
+        try:
+            with self.rows(job.row)(bench, job, wanted) as repaired:
+                yield repaired
+        finally:
+            bench.recipe = kept
 
     def _whole_cost(self, job: Job, cost: Cost) -> Cost:
         """The cost with what making took, for a row whose model the workshop keeps.

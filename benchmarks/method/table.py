@@ -18,6 +18,8 @@ TITLES = {
     "ours": "**ours**",
     "ours_adam": "ours, with Adam",
     "ours_shipped_pair": "ours, vector of aligned minus as shipped",
+    "ours_quick": "ours, half the prompts a pass (`--effort quick`)",
+    "ours_lookalikes": "ours, look-alikes counted twice as much",
     "uniform": "uniform coefficient (RESTA)",
     "dare": "full difference with DARE",
     "safelora": "SafeLoRA",

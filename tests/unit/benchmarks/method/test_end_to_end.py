@@ -8,7 +8,7 @@ import pytest
 from support.method_bench import make_runner, tiny_recipe
 
 from benchmarks.harness import Benchmark
-from benchmarks.method.plan import jobs
+from benchmarks.method.plan import OURS, jobs
 from benchmarks.method.recipe import EVERY_ROW
 from benchmarks.method.runner import found_cells
 from benchmarks.method.telling import finish
@@ -84,6 +84,19 @@ def test_training_costs_more_passes_than_measuring(measured):
     assert work["lora", "target"] == 0
     assert work["lora", "ours"] > 0
     assert work["lora", "ours_adam"] > 0
+
+
+def test_rows_with_settings_of_their_own_are_made_with_them(measured):
+    _, runner = measured
+    cells = found_cells(runner, jobs(runner.workshop.recipe))
+    before = {
+        cell.row: float(cell.notes["objective_before"])
+        for cell in cells.values()
+        if cell.kind == "lora" and cell.row in OURS
+    }
+
+    assert before["ours_quick"] != before["ours_lookalikes"] != before["ours"]
+    assert before["ours_adam"] == before["ours"]
 
 
 def test_cells_hold_no_text(measured):
