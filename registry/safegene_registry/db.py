@@ -78,6 +78,7 @@ class Database:
 
     def __init__(self, url: URL) -> None:
         self.url = url
+        self._is_closed = False
         self.is_embedded = url.get_backend_name() == "sqlite"
         if self.is_embedded:
             self.engine = sqlite.sqlite_engine(url, connections=THREADS)
@@ -104,7 +105,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """One consistent snapshot; nothing written inside is kept."""
-        with translated_errors(), Session(self.read_engine) as session:
+        with self._session(self.read_engine) as session:
             yield session
 
     @contextmanager
@@ -113,7 +114,7 @@ class Database:
 
         On PostgreSQL that saves two of three round trips, as for every request's token.
         """
-        with translated_errors(), Session(self.single_engine) as session:
+        with self._session(self.single_engine) as session:
             yield session
 
     @contextmanager
@@ -125,17 +126,33 @@ class Database:
         until then: whoever decides by what he reads takes a lock first
         (`lock_repository`), or leaves the decision to a constraint.
         """
-        with (
-            translated_errors(),
-            # Rows are read after the commit to build the answer.
-            Session(self.write_engine, expire_on_commit=False) as session,
-            session.begin(),
-        ):
+        with self._session(self.write_engine) as session, session.begin():
             yield session
 
+    @contextmanager
+    def _session(self, engine: Engine) -> Iterator[Session]:
+        if self._is_closed:
+            raise unavailable()
+        try:
+            # Rows are read after a commit to build the answer.
+            with (
+                translated_errors(),
+                Session(engine, expire_on_commit=False) as session,
+            ):
+                yield session
+        finally:
+            if self._is_closed:
+                self.engine.pool.dispose()
+
     def dispose(self) -> None:
-        """Close every pooled connection."""
-        self.engine.dispose()
+        """Close every connection; one that is in use, as soon as it is not.
+
+        Threads that were not waited for may still be at work. What they begin after
+        this is refused, so that nothing is connected once they have ended.
+        """
+        self._is_closed = True
+        # Of the engine it would make a new pool, and forget the connections in use.
+        self.engine.pool.dispose()
 
 
 @contextmanager
@@ -156,10 +173,15 @@ def translated_errors() -> Iterator[None]:
             reason=str(cause).partition("\n")[0],
             sqlstate=getattr(cause, "sqlstate", None),
         )
-        detail = "The registry's database cannot take the request right now."
-        raise ProblemError(
-            detail, "storage-unavailable", headers={"Retry-After": str(RETRY_SECONDS)}
-        ) from error
+        raise unavailable() from error
+
+
+def unavailable() -> ProblemError:
+    """A problem that says to try again later."""
+    detail = "The registry's database cannot take the request right now."
+    return ProblemError(
+        detail, "storage-unavailable", headers={"Retry-After": str(RETRY_SECONDS)}
+    )
 
 
 def is_passing(cause: object) -> bool:

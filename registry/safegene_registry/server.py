@@ -45,10 +45,14 @@ def prepare_data(settings: Settings) -> Database:
         MigrationError: the shared database has another schema, or cannot be reached.
     """
     database = open_database(settings)
-    if database.is_embedded:
-        upgrade(database)
-    else:
-        check_schema(database)
+    try:
+        if database.is_embedded:
+            upgrade(database)
+        else:
+            check_schema(database)
+    except BaseException:
+        database.dispose()
+        raise
     return database
 
 

@@ -3,14 +3,20 @@
 import threading
 import time
 
+import psycopg
 import pytest
 from safegene_registry.db import Database
 from safegene_registry.lock_repository import lock_blobs
+from safegene_registry.migrate import MigrationError
 from safegene_registry.postgresql import is_passing, postgresql_url
 from safegene_registry.problems import ProblemError
+from safegene_registry.server import prepare_data
+from safegene_registry.settings import Settings
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+SECONDS = 60
 
 
 @pytest.fixture
@@ -263,3 +269,49 @@ def test_publications_that_share_blobs_do_not_wait_for_each_other(database):
         found = two.scalar(query)
 
     assert found == 4
+
+
+def test_a_connection_in_use_is_closed_once_it_is_not(database):
+    """As of a thread that nobody waited for at the end."""
+    with database.reading() as session:
+        in_use = session.connection().connection.driver_connection
+        database.dispose()
+        still = session.scalar(text("SELECT 1"))
+        open_meanwhile = not in_use.closed
+
+    assert (still, open_meanwhile, in_use.closed) == (1, True, True)
+
+
+@pytest.mark.parametrize("kind", ["reading", "looking_up", "writing"])
+def test_nothing_is_connected_after_the_end(database, kind):
+    database.dispose()
+
+    with pytest.raises(ProblemError) as refused, getattr(database, kind)():
+        pass
+
+    assert is_to_be_retried(refused.value)
+    assert database.engine.pool.checkedin() == database.engine.pool.checkedout() == 0
+
+
+def others(url: str) -> int:
+    """How many programs are connected to a database."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            " AND datname = current_database() AND backend_type = 'client backend'"
+        ).fetchone()
+    assert found is not None
+    return found[0]
+
+
+def test_a_database_that_is_refused_is_let_go(postgres_url, tmp_path):
+    """Its schema was never made."""
+    settings = Settings(data=tmp_path, database_url=postgres_url)
+
+    with pytest.raises(MigrationError, match="run `safegene-registry migrate` first"):
+        prepare_data(settings)
+
+    deadline = time.monotonic() + SECONDS
+    while others(postgres_url):  # the server needs a moment to see it
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
