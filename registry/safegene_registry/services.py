@@ -67,7 +67,7 @@ def open_store(settings: Settings) -> BlobStore:
     from safegene_registry.s3.bucket import S3Bucket
     from safegene_registry.s3.store import S3BlobStore
 
-    return S3BlobStore(S3Bucket(settings))
+    return S3BlobStore(S3Bucket(settings), settings.s3_part_bytes)
 
 
 def services_of(request: Request) -> Services:

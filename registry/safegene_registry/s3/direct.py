@@ -20,13 +20,8 @@ from safegene_registry.storage import (
     StagedBlobMissingError,
 )
 
-MIB = 1 << 20
-WHOLE_BYTES = 64 * MIB
-"""Largest blob that is sent in one go: what is lost when the connection breaks."""
-
-PART_BYTES = 32 * MIB
 MANY_PARTS = 500
-"""More parts than this are made larger instead; a server takes 10 000 at most."""
+"""Instead of more parts than this they are made larger; a server takes 10 000."""
 
 
 class S3DirectTransfer:
@@ -34,24 +29,16 @@ class S3DirectTransfer:
 
     Args:
         bucket: which.
-        whole_bytes: largest blob that is sent in one go.
-        part_bytes: least size of a part.
+        part_bytes: of a blob that is larger; what is lost when a connection breaks.
     """
 
-    def __init__(
-        self,
-        bucket: S3Bucket,
-        *,
-        whole_bytes: int = WHOLE_BYTES,
-        part_bytes: int = PART_BYTES,
-    ) -> None:
+    def __init__(self, bucket: S3Bucket, part_bytes: int) -> None:
         self.bucket = bucket
-        self.whole_bytes = whole_bytes
         self.least_part_bytes = part_bytes
 
     def part_bytes(self, size: int) -> int | None:
         """Size of the parts that a blob of this size is sent in; None: in one go."""
-        if size <= self.whole_bytes:
+        if size <= self.least_part_bytes:
             return None
         return max(self.least_part_bytes, -(-size // MANY_PARTS))
 

@@ -60,11 +60,12 @@ class S3BlobStore:
 
     Args:
         bucket: all of it is the registry's.
+        part_bytes: of the parts that clients send larger blobs in.
     """
 
-    def __init__(self, bucket: S3Bucket) -> None:
+    def __init__(self, bucket: S3Bucket, part_bytes: int) -> None:
         self.bucket = bucket
-        self.direct = S3DirectTransfer(bucket)
+        self.direct = S3DirectTransfer(bucket, part_bytes)
         self._probing = Lock()
         self._copies_only_new: bool | None = None
 
@@ -219,7 +220,8 @@ class S3BlobStore:
         removed = set()
         for root in (STAGING, SEALED):
             for name in self.bucket.folders(root):
-                objects = [] if name in names else list(self.bucket.list(root + name))
+                inside = f"{root}{name}/"
+                objects = [] if name in names else list(self.bucket.list(inside))
                 if objects and all(each.modified < before for each in objects):
                     removed.add(name)
                     if not dry_run:

@@ -42,7 +42,7 @@ def store(bucket):
 @pytest.fixture
 def direct(store):
     """Blobs above 5 MiB are sent in parts of 5 MiB."""
-    return S3DirectTransfer(store.bucket, whole_bytes=PART, part_bytes=PART)
+    return S3DirectTransfer(store.bucket, PART)
 
 
 def put(address, data: bytes, **headers: str) -> int:
@@ -75,6 +75,13 @@ def send_missing(direct, upload_id, multipart) -> list[int]:
     for part in missing:
         assert put(part.address, bytes_of(part)) == 200
     return [part.number for part in missing]
+
+
+def test_parts_are_made_larger_instead_of_more(direct):
+    """At most 500 of them, all of the size of the setting up to there."""
+    sizes = [PART, PART + 1, 500 * PART, 500 * PART + 1]
+
+    assert [direct.part_bytes(size) for size in sizes] == [None, PART, PART, PART + 1]
 
 
 def test_a_blob_is_sent_to_its_staging_key(store, direct):

@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from safegene_registry.models import Namespace
-from safegene_registry.s3.direct import S3DirectTransfer
 from safegene_registry.s3.keys import final_key, staging_key
 from safegene_registry.sweeping import remove_leftovers
 from sqlalchemy import update
@@ -26,15 +25,10 @@ PART = 5 * MIB
 
 @pytest.fixture
 def registry(bucket, tmp_path):
-    with app_registry(tmp_path / "data", **s3_settings(bucket)) as running:
-        yield running
-
-
-@pytest.fixture
-def in_parts(registry):
     """What has more than 5 MiB is sent in parts of 5 MiB."""
-    store = registry.services.store
-    store.direct = S3DirectTransfer(store.bucket, whole_bytes=PART, part_bytes=PART)
+    settings = s3_settings(bucket, s3_part_bytes=PART)
+    with app_registry(tmp_path / "data", **settings) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +95,6 @@ def test_a_blob_may_come_through_the_registry_as_well(registry, tmp_path):
     check_published(registry, manifest, tmp_path / "v")
 
 
-@pytest.mark.usefixtures("in_parts")
 def test_a_large_file_is_sent_in_parts_and_taken_up_again(registry, large):
     """Whoever asks is told which parts are missing; one transfer, however many ask."""
     manifest, place = large
@@ -133,7 +126,6 @@ def test_a_large_file_is_sent_in_parts_and_taken_up_again(registry, large):
     assert keys(registry, "staging/") == []
 
 
-@pytest.mark.usefixtures("in_parts")
 def test_a_transfer_that_the_bucket_aborts_is_begun_anew(registry, large):
     """By a rule of the bucket, behind the registry's back."""
     manifest, place = large
@@ -150,7 +142,6 @@ def test_a_transfer_that_the_bucket_aborts_is_begun_anew(registry, large):
     assert registry.complete(upload).status_code == 201
 
 
-@pytest.mark.usefixtures("in_parts")
 @pytest.mark.parametrize("end", ["cancelled", "expired"])
 def test_an_upload_that_ends_takes_its_transfers_along(registry, large, end, tmp_path):
     """Nothing that costs money is left in the bucket."""

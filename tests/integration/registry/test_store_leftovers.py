@@ -43,6 +43,19 @@ def test_strays_go_by_owner_and_age(store):
     assert store.discard_strays({owned}, soon()) == []
 
 
+def test_strays_take_nothing_along_whose_name_begins_alike(place):
+    """Names are looked for as a whole."""
+    owned = uuid4()
+    stage(place.store, owned)
+    stray = str(owned)[:8]
+    place.write(f"staging/{stray}/half", DATA)
+
+    done = place.store.discard_strays({owned}, soon())
+
+    assert done == [stray]
+    assert place.store.staged(owned) == {DIGEST: len(DATA)}
+
+
 def test_half_received_blobs_are_strays(store):
     """Of a process that ended in the middle; large enough to have left something."""
     upload_id = uuid4()
