@@ -1,0 +1,1 @@
+"""The registry against bare boto3, nginx and MLflow's model registry."""
