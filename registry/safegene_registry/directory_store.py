@@ -182,14 +182,21 @@ class DirectoryBlobStore:
     @contextmanager
     def open(self, digest: Digest, *, start: int = 0) -> Iterator[FileReader]:
         """Read the final blob from byte `start` on, for as long as the context."""
+        with self.open_file(digest) as file:
+            with translated_errors():
+                file.seek(start)
+            yield FileReader(file)
+
+    @contextmanager
+    def open_file(self, digest: Digest) -> Iterator[BinaryIO]:
+        """The final blob as a file, for as long as the context."""
         with translated_errors():
             try:
                 file = self.final_path(digest).open("rb")
             except FileNotFoundError as error:
                 raise BlobMissingError(digest) from error
-            file.seek(start)
         with file:
-            yield FileReader(file)
+            yield file
 
     def check(self, digest: Digest, size: int) -> None:
         """Make sure that a published blob can be opened."""

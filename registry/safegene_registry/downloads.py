@@ -1,19 +1,20 @@
 """Answers that carry bytes: conditions, one range, immutable caching.
 
-Written out rather than taken from Starlette's `FileResponse`, which answers a malformed
-or unsatisfiable range in plain text, sends several ranges as multipart (no client of
-ours can use that), knows only files, and derives validators from the file's time.
+Written out rather than taken from Starlette's own `FileResponse`, which answers a
+malformed or unsatisfiable range in plain text, sends several ranges as multipart (no
+client of ours can use that) and derives validators from the file's time.
 """
 
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
+from safegene_registry.file_response import FileResponse
 from safegene_registry.problems import ProblemError
 
 CHUNK_BYTES = 1 << 20
@@ -39,6 +40,8 @@ class Content:
     media_type: str
     open: Callable[[int], AbstractContextManager[Readable]]
     """Reads from this byte on."""
+    open_file: Callable[[], AbstractContextManager[BinaryIO]] | None = None
+    """Opens the file that holds them, where there is one."""
 
 
 def content_response(
@@ -67,6 +70,15 @@ def content_response(
     if request.method == "HEAD":
         return Response(
             status_code=status, headers=headers, media_type=content.media_type
+        )
+    if content.open_file is not None:
+        return FileResponse(
+            content.open_file(),
+            start,
+            stop,
+            status_code=status,
+            headers=headers,
+            media_type=content.media_type,
         )
     return StreamingResponse(
         read_span(content, start, stop),

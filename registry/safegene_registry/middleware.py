@@ -52,7 +52,8 @@ class RequestMiddleware:
                 # Files are whatever a publisher sent: never let a browser guess.
                 headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
-            sent += len(message.get("body", b""))
+            # A file that the server sends by itself comes as its size.
+            sent += len(message.get("body", b"")) + message.get("count", 0)
 
         self.metrics.running.inc()
         with structlog.contextvars.bound_contextvars(request_id=request_id):

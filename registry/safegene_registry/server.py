@@ -22,6 +22,7 @@ from safegene_registry.migrate import check_schema, upgrade
 from safegene_registry.services import utc_now
 from safegene_registry.settings import Settings
 from safegene_registry.tokens import WantedToken, create_token, user_account
+from safegene_registry.zero_copy import ZeroCopyProtocol
 
 log = get_logger("safegene_registry.server")
 
@@ -86,6 +87,7 @@ def serve(settings: Settings, *, host: str, port: int, ready_file: Path | None) 
     app = create_app(settings)
     config = uvicorn.Config(
         app,
+        http=ZeroCopyProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -10,11 +10,11 @@ to download from. None of them can write a final key, since an address outlives 
 check of what it wrote.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import BinaryIO, Protocol
 from uuid import UUID
 
 from safegene.artifact.digest import Digest
@@ -125,6 +125,9 @@ class PartAddress:
     """None when the part is there."""
 
 
+OpenFile = Callable[[Digest], AbstractContextManager[BinaryIO]]
+
+
 class DirectTransfer(Protocol):
     """What clients do with the store itself, without the registry in between."""
 
@@ -175,6 +178,14 @@ class DirectTransfer(Protocol):
 
 class BlobStore(Protocol):
     """What publishing and downloads need of a store."""
+
+    @property
+    def open_file(self) -> OpenFile | None:
+        """Opens a final blob as a file; None where blobs are none.
+
+        Raises:
+            BlobMissingError: when called: it is not there.
+        """
 
     @property
     def direct(self) -> DirectTransfer | None:

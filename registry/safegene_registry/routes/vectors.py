@@ -1,6 +1,7 @@
 """Reading: search, resolve, manifest, files."""
 # ruff: noqa: FAST003 - namespace and name are taken by the dependency `vector_name`
 
+from functools import partial
 from io import BytesIO
 from typing import Annotated
 
@@ -194,10 +195,11 @@ def find_content(
     with services.database.reading() as session:
         row = catalog.find_version(session, vector, version)
         file = catalog.find_file(session, row, path)
-    digest = Digest.parse(file.digest)
+    digest, open_file = Digest.parse(file.digest), services.store.open_file
     return Content(
         digest=file.digest,
         size=file.blob.size_bytes,
         media_type=FILE_MEDIA_TYPE,
         open=lambda start: services.store.open(digest, start=start),
+        open_file=None if open_file is None else partial(open_file, digest),
     )

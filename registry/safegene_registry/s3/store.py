@@ -69,6 +69,9 @@ class S3BlobStore:
         self._probing = Lock()
         self._copies_only_new: bool | None = None
 
+    open_file = None
+    """Blobs are files of another machine, if of any."""
+
     def ping(self) -> None:
         """Make sure that the store is there."""
         self.bucket.ping()
