@@ -36,6 +36,21 @@ BY_STATUS = {
 """Slugs for refusals that come from the framework and carry only a status."""
 
 
+SHOWN = 1000
+"""Most characters of a text in an answer; some quote what was sent."""
+
+
+def plain(text: str) -> str:
+    """A text that any JSON, database and terminal can hold: printable, and not long.
+
+    What is refused may be quoted, and hold half a character, NUL or a megabyte.
+    """
+    text = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 class Fault(NamedTuple):
     """One wrong part of a request: a JSON pointer into it, and what is wrong there."""
 
@@ -65,8 +80,8 @@ class ProblemError(Exception):
     ) -> None:
         super().__init__(detail)
         self.kind = PROBLEMS[slug]
-        self.detail = detail
-        self.faults = tuple(faults)
+        self.detail = plain(detail)
+        self.faults = tuple(Fault(*map(plain, fault)) for fault in faults)
         self.headers = dict(headers or {})
         self.members = dict(members or {})
 

@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     s3_part_bytes: int = Field(default=32 * MIB, ge=5 * MIB, le=5 * GIB)
     """Files above this are sent to the bucket in parts of it, in 500 at most."""
 
-    max_request_bytes: int = Field(default=16 * MIB, gt=0)
+    max_request_bytes: int = Field(default=2 * MIB, gt=0)
     """Largest body of any request that is not a blob: manifests, model configs."""
 
     max_file_bytes: int = Field(default=16 * GIB, gt=0)

@@ -16,6 +16,7 @@ from safegene_registry import (
 from safegene_registry.access import Principal, reader_of
 from safegene_registry.admission import check_publishing, check_sizes
 from safegene_registry.log import get_logger
+from safegene_registry.manifests import read_manifest
 from safegene_registry.models import Upload
 from safegene_registry.problems import ProblemError
 from safegene_registry.removal_repository import database_time
@@ -45,11 +46,12 @@ def open_upload(
         The upload, in state `published` if this very manifest already is.
 
     Raises:
-        ManifestError: the bytes are not a canonical manifest.
+        ManifestError: the bytes are not a canonical manifest, or it promises what no
+            servable version holds.
         ProblemError: `version-exists`, `payload-too-large` or `quota-exceeded`; or the
             caller may not publish there.
     """
-    manifest = Manifest.from_bytes(manifest_bytes)
+    manifest = read_manifest(manifest_bytes)
     check_sizes(services, manifest)
     remove_expired(services, limit=SWEEP_LIMIT)
     now = services.now()

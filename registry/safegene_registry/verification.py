@@ -2,9 +2,10 @@
 
 The bytes are read again under their final keys, and everything the manifest says of
 them is recomputed: digest, size, segments, tensor names and shapes, finiteness, the
-adapter config, the lineage sketch. Each file is read once, front to back, in pieces: a
-store may be far away, and a file larger than this machine's memory. Standard library
-and `safegene.artifact` only.
+adapter config, the lineage sketch. Each file is read once, front to back, in pieces of
+a megabyte: a store may be far away, and a file larger than this machine's memory. What
+the manifest alone tells is checked in `manifests`. Standard library and
+`safegene.artifact` only.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from io import BytesIO
 from typing import BinaryIO, cast
 
 from safegene.artifact.digest import Digest
-from safegene.artifact.lineage import load_sketch
+from safegene.artifact.lineage import load_sketch, write_sketch
 from safegene.artifact.manifest import (
     CARD_NAME,
     CONFIG_NAME,
@@ -30,19 +31,21 @@ from safegene.artifact.segments import segment_bounds
 from safegene.artifact.tensorfile import TensorEntry, TensorHeader, read_header
 from safegene.artifact.vectorfile import (
     validate_adapter_config,
-    validate_coverage,
     validate_tensor_file,
 )
 from safegene.errors import ArtifactError, ManifestError, NonFiniteTensorError
+from safegene_registry.manifests import (
+    REMEDY,
+    check_manifest,
+    file_pointer,
+    max_header_bytes,
+)
 from safegene_registry.storage import (
     BlobMissingError,
     BlobReader,
     BlobStore,
     StorageError,
 )
-
-MAX_SMALL_BYTES = 1 << 20
-"""Largest adapter config, card or sketch; real ones have a few kilobytes."""
 
 READ_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 16
@@ -111,6 +114,9 @@ class HashingReader:
         return Digest(self._whole.hexdigest()), self.count
 
 
+POINTED = "/files/"
+"""How the pointers begin that name a file."""
+
 Check = Callable[[Manifest, FileEntry, HashingReader], None]
 
 
@@ -125,7 +131,7 @@ def verify_files(store: BlobStore, manifest: Manifest) -> dict[Digest, str]:
         BlobGoneError: the store holds nothing, or no longer does.
         ArtifactError: a file is not what the manifest says of it.
     """
-    validate_coverage(manifest)
+    check_manifest(manifest)
     tags = {}
     for entry in manifest.files:
         digest = Digest.parse(entry.digest)
@@ -142,7 +148,8 @@ def check_file(manifest: Manifest, entry: FileEntry, blob: BlobReader) -> None:
 
     Raises:
         CorruptBlobError: these are not the promised bytes.
-        ArtifactError: they are, and the manifest is wrong about them.
+        ManifestError: they are, and the manifest is wrong about them; `.pointer` is the
+            file's entry or within it.
     """
     source = HashingReader(blob)
     fault = None
@@ -153,8 +160,11 @@ def check_file(manifest: Manifest, entry: FileEntry, blob: BlobReader) -> None:
     digest, size = source.finish(entry.size)
     if (str(digest), size) != (entry.digest, entry.size):
         raise CorruptBlobError(entry) from fault
-    if fault is not None:
+    if isinstance(fault, ManifestError) and fault.pointer.startswith(POINTED):
         raise fault
+    if fault is not None:
+        pointer = file_pointer(manifest, entry)
+        raise ManifestError(fault.detail, pointer=pointer) from fault
 
 
 @contextmanager
@@ -187,13 +197,13 @@ def check_present(
 def check_tensors(manifest: Manifest, entry: FileEntry, source: HashingReader) -> None:
     """Names, dtypes and shapes against the footprint, segments, every value finite."""
     source.mark()
-    header = header_of(entry, source)
+    header = header_of(manifest, entry, source)
     validate_tensor_file(manifest, header)
     tensors = deque(header.tensors)
     found = []
     for start, end, layers in segment_bounds(header, entry.path):
         while tensors and tensors[0].end <= end:
-            check_finite(source, tensors.popleft())
+            check_finite(source, tensors.popleft(), entry.path)
         digest = str(source.mark())
         size = end - start
         found.append(Segment(offset=start, size=size, digest=digest, layers=layers))
@@ -201,30 +211,40 @@ def check_tensors(manifest: Manifest, entry: FileEntry, source: HashingReader) -
         detail = (
             f"The segments of {entry.path} are not those of the file: the manifest "
             f"lists {len(entry.segments)}, the file has {len(found)}; offsets, sizes, "
-            "layers and digests must all agree."
+            f"layers and digests must all agree; {REMEDY}."
         )
         raise ManifestError(detail, pointer=f"{file_pointer(manifest, entry)}/segments")
 
 
 def check_lineage(manifest: Manifest, entry: FileEntry, source: HashingReader) -> None:
-    """The sketch has one finite value for every sampled position."""
-    data = read_small(manifest, entry, source)
-    load_sketch(BytesIO(data), manifest.architecture)
+    """The sketch has one finite value for every sampled position, and nothing else."""
+    data = source.read(entry.size)
+    values = load_sketch(BytesIO(data), manifest.architecture)
     for tensor in read_header(data).tensors:
-        check_values(data[tensor.start : tensor.end], tensor)
+        check_values(data[tensor.start : tensor.end], tensor, entry.path)
+    if write_sketch(values) != data:
+        detail = (
+            f"{entry.path}: expected one tensor in {len(write_sketch(values))} bytes "
+            f"and nothing else, got {len(data)} bytes with more or other than that; "
+            f"{REMEDY}"
+        )
+        raise ManifestError(detail, pointer=file_pointer(manifest, entry))
 
 
 def check_config(manifest: Manifest, entry: FileEntry, source: HashingReader) -> None:
     """The adapter config is the servable one that the manifest implies."""
-    validate_adapter_config(manifest, read_small(manifest, entry, source))
+    validate_adapter_config(manifest, source.read(entry.size))
 
 
 def check_card(manifest: Manifest, entry: FileEntry, source: HashingReader) -> None:
     """The card is text."""
     try:
-        read_small(manifest, entry, source).decode()
+        source.read(entry.size).decode()
     except UnicodeDecodeError as error:
-        detail = f"{entry.path} is not UTF-8 text: {error.reason} at {error.start}."
+        detail = (
+            f"{entry.path}: expected UTF-8 text, got {error.reason} at byte "
+            f"{error.start}; save it as UTF-8"
+        )
         raise ManifestError(detail, pointer=file_pointer(manifest, entry)) from error
 
 
@@ -236,44 +256,38 @@ CHECKS: Mapping[str, Check] = {
 }
 
 
-def header_of(entry: FileEntry, source: HashingReader) -> TensorHeader:
-    """The header of a tensor file, which stands at its beginning."""
+def header_of(
+    manifest: Manifest, entry: FileEntry, source: HashingReader
+) -> TensorHeader:
+    """The header of the tensor file, which stands at its beginning."""
     stream = cast("BinaryIO", source)  # only `read` is called
-    return read_header(stream, file_size=entry.size, name=entry.path)
+    return read_header(
+        stream,
+        file_size=entry.size,
+        max_header=max_header_bytes(manifest),
+        name=entry.path,
+    )
 
 
-def read_small(manifest: Manifest, entry: FileEntry, source: HashingReader) -> bytes:
-    """A file that has no reason to be large."""
-    if entry.size > MAX_SMALL_BYTES:
-        detail = (
-            f"{entry.path} has {entry.size} bytes; at most {MAX_SMALL_BYTES} make "
-            "sense."
-        )
-        raise ManifestError(detail, pointer=file_pointer(manifest, entry))
-    return source.read(entry.size)
-
-
-def file_pointer(manifest: Manifest, entry: FileEntry) -> str:
-    """JSON pointer of a file's entry."""
-    return f"/files/{manifest.files.index(entry)}"
-
-
-def check_finite(source: HashingReader, tensor: TensorEntry) -> None:
+def check_finite(source: HashingReader, tensor: TensorEntry, name: str) -> None:
     """Read one tensor, which comes next, and refuse NaN and infinity in it."""
     left = tensor.end - tensor.start
     while left > 0 and (data := source.read(min(READ_BYTES, left))):
         left -= len(data)
-        check_values(data, tensor)
+        check_values(data, tensor, name)
 
 
-def check_values(data: bytes, tensor: TensorEntry) -> None:
-    """Refuse NaN and infinity in whole values of a floating-point tensor."""
+def check_values(data: bytes, tensor: TensorEntry, name: str) -> None:
+    """Refuse NaN and infinity in whole values of a floating-point tensor of a file."""
     if tensor.dtype not in EXPONENTS:
         return
     view = memoryview(data)
     for at in range(0, len(view), CHUNK_BYTES):
         if has_non_finite(view[at : at + CHUNK_BYTES], tensor.dtype):
-            detail = f"The tensor {tensor.name} holds NaN or infinity."
+            detail = (
+                f"{name}: the tensor {tensor.name}: expected finite values, got NaN or "
+                f"infinity; {REMEDY}"
+            )
             raise NonFiniteTensorError(detail, module=tensor.name)
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from safegene.artifact.canonical import canonical_json
 from safegene.artifact.digest import Digest, digest_bytes
-from safegene.errors import UnsupportedFamilyError
+from safegene.errors import ManifestError, UnsupportedFamilyError
 
 SUPPORTED = (
     *("gemma2", "gemma3_text", "glm4", "gpt2", "gpt_neox", "llama", "mistral"),
@@ -26,6 +26,10 @@ SUPPORTED = (
 
 MAX_LAYERS = 1024
 MAX_WIDTH = 1 << 24
+
+_SHOWN = 40
+_SHOWN_PATH = 80
+"""Characters of a wrong name that its error shows."""
 
 
 class ModuleShape(BaseModel):
@@ -102,6 +106,103 @@ def architecture_from_config(config: Mapping[str, Any]) -> Architecture:
     )
 
 
+def check_architecture(architecture: Architecture) -> None:
+    """Check that a structure somebody wrote down is one that its family's models have.
+
+    A server that publishes it cannot see the model; but every module follows from five
+    numbers, the width of the MLP and which biases there are.
+
+    Raises:
+        ManifestError: it is not, or the family is unknown; `.pointer` says where.
+    """
+    if architecture.model_type not in SUPPORTED:
+        _refuse_structure(
+            "/model_type",
+            f"expected one of {', '.join(SUPPORTED)}, got"
+            f" {architecture.model_type[:_SHOWN]!r}",
+        )
+    family = _family_facts(architecture.model_type)
+    values = _values_of(architecture, family)
+    leaves = family["modules"]
+    count = len(leaves) * architecture.layers
+    if len(architecture.modules) != count:
+        _refuse_structure(
+            "/modules",
+            f"expected {count} modules, {len(leaves)} in each of"
+            f" {architecture.layers} layers, got {len(architecture.modules)}",
+        )
+    biases: dict[str, bool] = {}
+    for at, module in enumerate(architecture.modules):
+        layer, place = divmod(at, len(leaves))
+        leaf, out_name, in_name, rule = leaves[place]
+        expected = ModuleShape.model_construct(
+            path=f"{family['layer_prefix'].format(layer=layer)}.{leaf}",
+            out_features=values[out_name],
+            in_features=values[in_name],
+            # A bias that the config decides is the same wherever that field counts.
+            bias=rule
+            if isinstance(rule, bool)
+            else biases.setdefault(rule.partition("=")[0], module.bias),
+        )
+        if module != expected:
+            _refuse_structure(
+                f"/modules/{at}",
+                f"expected {_spelled(expected)}, as in every {family['model_type']} of"
+                f" these sizes, got {_spelled(module)}",
+            )
+
+
+def _values_of(
+    architecture: Architecture, family: Mapping[str, Any]
+) -> Mapping[str, int]:
+    """The sizes that a structure's modules follow from."""
+    known = {
+        "hidden": architecture.hidden_size,
+        "heads": architecture.heads,
+        "kv_heads": architecture.kv_heads,
+        "head_size": architecture.head_size,
+        "ffn": 1,
+    }
+    for (_, out_name, *_), module in zip(
+        family["modules"], architecture.modules, strict=False
+    ):
+        if out_name in ("ffn", "gate_up"):
+            known["ffn"] = module.out_features // (1 + (out_name == "gate_up"))
+    # Where the config has no such field, the number follows from others.
+    implied = {"kv_heads": known["heads"]}
+    implied["head_size"] = known["hidden"] // known["heads"]
+    for name, value in implied.items():
+        if name not in family["fields"] and known[name] != value:
+            _refuse_structure(f"/{name}", f"expected {value}, got {known[name]}")
+    return {**known, **_derived(known)}
+
+
+def _derived(values: Mapping[str, int]) -> dict[str, int]:
+    """Widths of modules that are made of several parts."""
+    query = values["heads"] * values["head_size"]
+    keys = values["kv_heads"] * values["head_size"]
+    return {
+        "q": query,
+        "kv": keys,
+        "qkv": query + 2 * keys,
+        "gate_up": 2 * values["ffn"],
+    }
+
+
+def _spelled(module: ModuleShape) -> str:
+    bias = "with" if module.bias else "without"
+    shape = f"{module.out_features} x {module.in_features}"
+    return f"{module.path[:_SHOWN_PATH]!r}, {shape}, {bias} bias"
+
+
+def _refuse_structure(pointer: str, reason: str) -> NoReturn:
+    message = (
+        f"architecture: {pointer[1:]}: {reason}; make the vector again with `safegene"
+        " extract`"
+    )
+    raise ManifestError(message, pointer=f"/architecture{pointer}")
+
+
 def _family(config: Mapping[str, Any]) -> dict[str, Any]:
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in SUPPORTED:
@@ -169,10 +270,7 @@ class _Sizes:
         values["head_size"] = self._integer(
             names.get("head_size"), default=default_size or values["hidden"] // heads
         )
-        values["q"] = heads * values["head_size"]
-        values["kv"] = values["kv_heads"] * values["head_size"]
-        values["qkv"] = values["q"] + 2 * values["kv"]
-        values["gate_up"] = 2 * values["ffn"]
+        values.update(_derived(values))
         if values["qkv"] > MAX_WIDTH:
             self._refuse("heads times head size", f"1 to {MAX_WIDTH}", values["qkv"])
         if values["gate_up"] > MAX_WIDTH:

@@ -32,17 +32,35 @@ def parse_canonical(data: bytes) -> Any:
         ManifestError: not JSON, not canonical, duplicate keys, floats, larger than 16
             MiB or nested deeper than 64.
     """
+    value = parse_json(data)
+    check_canonical(value, data)
+    return value
+
+
+def parse_json(data: bytes) -> Any:
+    """Decode JSON that may be canonical: no floats, no key twice, not too large.
+
+    Raises:
+        ManifestError: as of `parse_canonical`.
+    """
     if len(data) > MAX_BYTES:
         _refuse(f"expected at most {MAX_BYTES} bytes, got {len(data)}")
     try:
-        value = json.loads(data, object_pairs_hook=_unique, parse_float=_no_float)
+        return json.loads(data, object_pairs_hook=_unique, parse_float=_no_float)
     except RecursionError:
         _refuse(f"nested deeper than {MAX_DEPTH}")
     except ValueError as error:
         _refuse(f"not JSON: {error}")
+
+
+def check_canonical(value: Any, data: bytes) -> None:
+    """Check that `data` is what `canonical_json` writes for `value`.
+
+    Raises:
+        ManifestError: as of `parse_canonical`.
+    """
     if canonical_json(value) != data:
         _refuse("not in canonical form (sorted keys, no spaces, UTF-8)")
-    return value
 
 
 def _text(value: Any, pointer: str, depth: int) -> str:
@@ -94,9 +112,11 @@ def _string(value: str, pointer: str) -> str:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        seen = [key for key, _ in pairs]
-        twice = next(key for key in seen if seen.count(key) > 1)
-        _refuse(f"key {twice!r} stands twice in one object")
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                _refuse(f"key {key!r} stands twice in one object")
+            seen.add(key)
     return result
 
 

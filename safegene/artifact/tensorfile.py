@@ -42,6 +42,8 @@ MAX_HEADER_BYTES = 16 * 1024 * 1024
 MAX_DIMENSIONS = 8
 _METADATA = "__metadata__"
 _UNNAMED = "safetensors file: "
+_SHOWN = 120
+"""Characters of a wrong name or value that an error shows."""
 
 
 @dataclass(frozen=True)
@@ -152,20 +154,21 @@ def _header_length(prefix: bytes, file_size: int, max_header: int) -> int:
 def _parse(raw: bytes, length: int) -> dict[str, Any]:
     if len(raw) != length:
         _refuse(f"expected a header of {length} bytes, got {len(raw)}")
+    # Other readers go by the format's text here: "begins with {", and UTF-8 only.
+    if not raw.startswith(b"{"):
+        _refuse("the header is not a JSON object that begins with {")
     try:
-        value = json.loads(raw, object_pairs_hook=_unique)
+        header: dict[str, Any] = json.loads(raw.decode(), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         _refuse(f"the header is not JSON: {error}")
-    if not isinstance(value, dict):
-        _refuse(f"expected the header to be an object, got {type(value).__name__}")
-    return value
+    return header
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in pairs:
         if key in result:
-            _refuse(f"the header names {key!r} twice")
+            _refuse(f"the header names {_shown(key)} twice")
         result[key] = value
     return result
 
@@ -175,24 +178,30 @@ def _metadata(value: Any) -> dict[str, str]:
         isinstance(item, str) for item in value.values()
     ):
         _refuse(f"{_METADATA} is not an object of strings")
+    try:
+        "".join((*value, *value.values())).encode()
+    except UnicodeEncodeError:
+        # JSON can spell half a character, which is no text to other readers.
+        _refuse(f"{_METADATA} holds a lone surrogate")
     return value
 
 
-def _entry(name: str, facts: Any, data_start: int) -> TensorEntry:
+def _entry(key: str, facts: Any, data_start: int) -> TensorEntry:
+    name = _shown(key)
     if not isinstance(facts, dict) or set(facts) != {"dtype", "shape", "data_offsets"}:
-        _refuse(f"tensor {name!r}: expected exactly dtype, shape and data_offsets")
+        _refuse(f"tensor {name}: expected exactly dtype, shape and data_offsets")
     dtype, shape, offsets = facts["dtype"], facts["shape"], facts["data_offsets"]
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
-        _refuse(f"tensor {name!r}: unknown dtype {dtype!r}")
+        _refuse(f"tensor {name}: unknown dtype {_shown(dtype)}")
     if not _are_sizes(shape) or len(shape) > MAX_DIMENSIONS:
-        _refuse(f"tensor {name!r}: invalid shape {str(shape)[:80]}")
+        _refuse(f"tensor {name}: invalid shape {_shown(shape)}")
     if not _are_sizes(offsets) or len(offsets) != 2:  # noqa: PLR2004 - begin and end
-        _refuse(f"tensor {name!r}: invalid data_offsets {str(offsets)[:80]}")
+        _refuse(f"tensor {name}: invalid data_offsets {_shown(offsets)}")
     begin, end = offsets
     expected = prod(shape) * ITEM_BYTES[dtype]
     if end - begin != expected:
-        _refuse(f"tensor {name!r}: expected {expected} bytes, got {end - begin}")
-    return TensorEntry(name, dtype, tuple(shape), data_start + begin, data_start + end)
+        _refuse(f"tensor {name}: expected {expected} bytes, got {end - begin}")
+    return TensorEntry(key, dtype, tuple(shape), data_start + begin, data_start + end)
 
 
 def _are_sizes(value: Any) -> bool:
@@ -208,13 +217,22 @@ def _check_tiling(tensors: list[TensorEntry], data_start: int, file_size: int) -
     for tensor in tensors:
         if tensor.start != end:
             kind = "overlap" if tensor.start < end else "gap"
-            _refuse(f"tensor {tensor.name!r}: {kind} at byte {tensor.start}, not {end}")
+            name = _shown(tensor.name)
+            _refuse(f"tensor {name}: {kind} at byte {tensor.start}, not {end}")
         end = tensor.end
     if end != file_size:
         _refuse(
             f"expected a file of {end} bytes, got {file_size};"
             " the file is truncated or has bytes after its last tensor"
         )
+
+
+def _shown(value: object) -> str:
+    """A hostile value for a message: short, and printable."""
+    try:
+        return f"{value!r}"[:_SHOWN]
+    except RecursionError:
+        return "something nested deeply"
 
 
 def _refuse(reason: str) -> NoReturn:

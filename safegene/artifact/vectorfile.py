@@ -18,6 +18,8 @@ Factor = Literal["A", "B"]
 
 FACTOR_DTYPES = ("F32", "F16", "BF16")
 _PREFIX = "base_model.model."
+_SHOWN = 120
+"""Characters of wrong names and values that errors show."""
 
 
 def factor_key(module_path: str, factor: Factor) -> str:
@@ -64,7 +66,8 @@ def validate_tensor_file(manifest: Manifest, header: TensorHeader) -> None:
     names = [name for name, _, _ in wanted]
     unexpected = sorted({tensor.name for tensor in header.tensors} - set(names))
     if unexpected:
-        _refuse(f"tensor {unexpected[0]} belongs to no module of the footprint")
+        shown = f"{unexpected[0][:_SHOWN]!r}"
+        _refuse(f"tensor {shown} belongs to no module of the footprint")
     if [tensor.name for tensor in header.tensors] != names:
         _refuse("the tensors are not in the order of the footprint")
     if len(header.metadata) > 1:
@@ -128,7 +131,8 @@ def validate_adapter_config(manifest: Manifest, data: bytes) -> None:
     if data == expected:
         return
     message = (
-        f"{CONFIG_NAME}: not the servable configuration: {_difference(expected, data)}"
+        f"{CONFIG_NAME}: not the servable configuration: {_difference(expected, data)};"
+        " make the vector again with `safegene extract`"
     )
     raise ManifestError(message, pointer="/files")
 
@@ -164,10 +168,12 @@ def _difference(expected: bytes, data: bytes) -> str:
         return "it is not an object"
     for key in sorted({*wanted, *found}):
         if wanted.get(key) != found.get(key) or (key in wanted) != (key in found):
-            return f"{key}: expected {wanted.get(key)!r}, got {found.get(key)!r}"
+            got = repr(found.get(key))[:_SHOWN]
+            name = key if key in wanted else repr(key[:_SHOWN])
+            return f"{name}: expected {wanted.get(key)!r}, got {got}"
     return "the bytes are not canonical JSON"
 
 
 def _refuse(reason: str) -> None:
-    message = f"{TENSORS_NAME}: {reason}"
+    message = f"{TENSORS_NAME}: {reason}; make the vector again with `safegene extract`"
     raise TensorFileError(message)

@@ -3,7 +3,11 @@ import torch
 import transformers as hf
 from transformers.pytorch_utils import Conv1D
 
-from safegene.artifact.architecture import SUPPORTED, architecture_from_config
+from safegene.artifact.architecture import (
+    SUPPORTED,
+    architecture_from_config,
+    check_architecture,
+)
 from safegene.errors import UnsupportedFamilyError
 
 SMALL = {
@@ -72,6 +76,7 @@ def test_the_structure_is_that_of_the_real_class(config):
         (found.path, found.out_features, found.in_features, found.bias)
         for found in architecture.modules
     ] == real
+    check_architecture(architecture)
 
 
 def test_every_supported_family_is_held_against_its_real_class():

@@ -77,3 +77,12 @@ def test_what_has_no_canonical_form_is_refused_with_its_place(value, pointer):
 def test_other_bytes_are_refused(data):
     with pytest.raises(ManifestError):
         parse_canonical(data)
+
+
+def test_a_key_that_stands_twice_is_found_in_a_long_object_at_once():
+    """By looking at every key once: at 200 000 keys, pairs would take hours."""
+    keys = [*map(str, range(200_000)), "199999"]
+    data = "{" + ",".join(f'"{key}":1' for key in keys) + "}"
+
+    with pytest.raises(ManifestError, match="'199999' stands twice"):
+        parse_canonical(data.encode())

@@ -93,10 +93,16 @@ def test_a_header_of_2_to_62_bytes_allocates_nothing():
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        pytest.param(raw([]), "to be an object", id="a list"),
+        pytest.param(raw([]), "begins with {", id="a list"),
+        pytest.param(raw(b' {"a":1}'), "begins with {", id="a space first"),
+        pytest.param(raw('{"a":1}'.encode("utf-16-le")), "not JSON", id="utf-16"),
+        pytest.param(raw(b'{"\xff":1}'), "not JSON", id="no text"),
         pytest.param(raw(b'{"a":1,"a":2}'), "twice", id="a name twice"),
-        pytest.param(raw(b"[" * 100_000), "not JSON", id="deep nesting"),
+        pytest.param(raw(b'{"a":' * 100_000), "not JSON", id="deep nesting"),
         pytest.param(raw({"__metadata__": {"a": 1}}), "strings", id="metadata"),
+        pytest.param(
+            raw(b'{"__metadata__":{"a":"\\ud800"}}'), "surrogate", id="half a character"
+        ),
         pytest.param(raw({"a": 3}), "exactly dtype", id="no facts"),
         pytest.param(raw({"a": tensor(dtype="F99")}, bytes(4)), "dtype", id="dtype"),
         pytest.param(raw({"a": tensor(dtype=[])}, bytes(4)), "dtype", id="dtype list"),
@@ -120,6 +126,32 @@ def test_a_header_of_2_to_62_bytes_allocates_nothing():
 def test_a_hostile_header_is_refused_with_its_reason(data, reason):
     with pytest.raises(TensorFileError, match=reason):
         read_header(data)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param({"x" * 100_000: 3}, id="name"),
+        pytest.param({"\ud800": 3}, id="half a character"),
+        pytest.param({"a": tensor(dtype="x" * 100_000)}, id="dtype"),
+        pytest.param({"a": {**tensor(), "shape": ["x" * 100_000]}}, id="shape"),
+    ],
+)
+def test_hostile_names_and_values_are_quoted_in_short_and_as_text(header):
+    with pytest.raises(TensorFileError) as caught:
+        read_header(raw(header, bytes(4)))
+
+    assert len(caught.value.detail) < 500
+    assert caught.value.detail.isprintable()
+
+
+@pytest.mark.parametrize("depth", range(100, 1000, 50))
+def test_nested_values_raise_nothing_else(depth):
+    nested = b"[" * depth + b"]" * depth
+    header = b'{"a":{"dtype":"F32","data_offsets":[0,4],"shape":' + nested + b"}}"
+
+    with pytest.raises(TensorFileError):
+        read_header(raw(header, bytes(4)))
 
 
 @pytest.mark.parametrize("dtype", sorted(ITEM_BYTES))

@@ -7,7 +7,13 @@ import pytest
 from fastapi import HTTPException
 from safegene_registry.problem_kinds import PROBLEMS
 from safegene_registry.problem_pages import problems_document
-from safegene_registry.problems import pointer_to, problem_from_error
+from safegene_registry.problems import (
+    SHOWN,
+    Fault,
+    ProblemError,
+    pointer_to,
+    problem_from_error,
+)
 from sqlalchemy import text
 from support.registry_app import app_registry
 
@@ -128,3 +134,16 @@ def test_errors_of_the_core_become_problems():
     assert artifact.kind.slug == "manifest-invalid"
     with pytest.raises(CompatibilityError):
         problem_from_error(CompatibilityError("not for a server"))
+
+
+@pytest.mark.parametrize(
+    "quoted", ["\ud800", "a\x00b", "\x1b[31m", "\u202eevil", "x" * 100_000]
+)
+def test_what_a_problem_quotes_can_be_stored_shown_and_sent(quoted):
+    problem = ProblemError(
+        f"No {quoted}.", "invalid-request", faults=[Fault(f"/{quoted}", quoted)]
+    )
+
+    for text_ in (problem.detail, *problem.faults[0]):
+        assert text_.isprintable()
+        assert len(text_) <= SHOWN + 1
