@@ -1,8 +1,8 @@
-"""Which learning rate Adam deserves: `python -m benchmarks.method.adam_rates`.
+"""Which schedule Adam deserves: `python -m benchmarks.method.adam_rates`.
 
-The row "ours, with Adam" has to be Adam at its best. On the first target every rate of
-a grid goes through a short schedule, and the best one through longer ones. A long
-schedule that is stopped early is no short one, for the rate falls to 0 at its end.
+The row "ours, with Adam" has to be Adam at its best. On the first target several rates
+are gone through, some with fewer steps: a long schedule that is stopped early is no
+short one, for the rate falls to 0 at its end.
 Schedules are kept by content; a run that was stopped goes on where it ended.
 """
 
@@ -25,11 +25,8 @@ from benchmarks.method.summary import work_along, work_to_reach
 from benchmarks.method.workshop import Step
 from safegene.vectors.recalibrate import AdamSettings
 
-RATES = (0.02, 0.05, 0.1, 0.2)
-STEPS = 30
-"""Of the schedule that every rate goes through."""
-LONGER = (60,)
-"""Steps of the schedules that the best rate goes through, too."""
+SCHEDULES = ((0.02, 30), (0.05, 30), (0.1, 30), (0.1, 15), (0.2, 15))
+"""Learning rates and steps. Fifteen steps are the work that ours takes."""
 RESULT_NAME = "schedule.json"
 DIGITS = 5
 
@@ -58,25 +55,16 @@ class Schedule:
         return work_to_reach(cell, common) / work_along(self.trace, common, total)
 
 
-def explore(
-    bench: Bench, rates: Iterable[float], steps: int, longer: Sequence[int]
-) -> Iterator[Schedule]:
-    """Every rate with few steps, then the best one with more.
+def explore(bench: Bench, schedules: Iterable[tuple[float, int]]) -> Iterator[Schedule]:
+    """One schedule after another.
 
     Args:
         bench: the target.
-        rates: learning rates.
-        steps: of every rate's schedule.
-        longer: steps of the best rate's longer schedules.
+        schedules: learning rates and steps.
     """
-    adam = replace(bench.recipe.adam, steps=steps)
-    grid = []
-    for rate in rates:
-        grid.append(schedule(bench, replace(adam, learning_rate=rate)))
-        yield grid[-1]
-    rate = best_of(grid).learning_rate
-    for more in longer:
-        yield schedule(bench, replace(adam, learning_rate=rate, steps=more))
+    adam = bench.recipe.adam
+    for rate, steps in schedules:
+        yield schedule(bench, replace(adam, learning_rate=rate, steps=steps))
 
 
 def best_of(schedules: Sequence[Schedule]) -> Schedule:
@@ -190,22 +178,13 @@ def _row(entries: Sequence[str]) -> str:
     return f"| {' | '.join(entries)} |"
 
 
-def compare(
-    runner: Runner,
-    out: Path,
-    *,
-    rates: Iterable[float],
-    steps: int,
-    longer: Sequence[int],
-) -> None:
+def compare(runner: Runner, out: Path, schedules: Iterable[tuple[float, int]]) -> None:
     """Go through all schedules on the first target, and tell.
 
     Args:
         runner: knows the recipe and the cell of ours.
         out: gets `adam_rates.json`, anew after every schedule.
-        rates: learning rates.
-        steps: of every rate's schedule.
-        longer: steps of the best rate's longer schedules.
+        schedules: learning rates and steps.
     """
     workshop, talk = runner.workshop, runner.talk
     recipe = workshop.recipe
@@ -214,11 +193,11 @@ def compare(
     mine = runner.cell(_job(bench, "ours"))
     benchmark = Benchmark(
         "adam_rates",
-        "Which learning rate does Adam deserve on the first target?",
+        "Which schedule does Adam deserve on the first target?",
         {"target": f"{task}-{kind}", **asdict(recipe)},
     )
     done: list[Schedule] = []
-    for found in explore(bench, rates, steps, longer):
+    for found in explore(bench, schedules):
         done.append(found)
         talk.tell(
             f"rate {found.learning_rate:g}, {found.steps} steps: objective"
@@ -258,8 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    runner = open_runner(FULL, Talk())
-    compare(runner, OUT, rates=RATES, steps=STEPS, longer=LONGER)
+    compare(open_runner(FULL, Talk()), OUT, SCHEDULES)
 
 
 if __name__ == "__main__":

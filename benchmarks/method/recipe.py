@@ -177,7 +177,10 @@ class Recipe:
     objective: Objective = field(default_factory=lambda: Objective(lookalike_weight=2))
     effort: Effort = field(default_factory=Effort)
     search: SearchSettings = field(default_factory=SearchSettings)
-    adam: AdamSettings = field(default_factory=AdamSettings)
+    adam: AdamSettings = field(
+        default_factory=lambda: AdamSettings(learning_rate=0.1, steps=15)
+    )
+    """At the best rate of `adam_rates`, with the work that ours takes."""
     granularity: Granularity = "layer"
     rivals: Rivals = field(default_factory=Rivals)
     ceilings: Ceilings = field(default_factory=Ceilings)
