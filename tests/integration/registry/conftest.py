@@ -8,6 +8,7 @@ from safegene_registry.db import Database
 from safegene_registry.postgresql import postgresql_url
 from safegene_registry.sqlite import sqlite_url
 from safegene_registry.storage import BlobStore
+from support.replicas import shared_settings
 from support.s3_stores import empty_bucket
 from support.services import new_bucket, new_database
 from support.stores import Place, directory_place, s3_place
@@ -34,6 +35,14 @@ def module_s3_bucket(s3_server):
     """A new bucket costs a server more than all that a test does with it."""
     with new_bucket(s3_server) as bucket:
         yield bucket
+
+
+@pytest.fixture(scope="module")
+def shared_parts(postgres_server, migrated_database, module_s3_bucket):
+    """What replicas of one registry share: PostgreSQL and an S3 server."""
+    template = migrated_database.rpartition("/")[2]
+    with new_database(postgres_server, template=template) as url:
+        yield shared_settings(url, module_s3_bucket)
 
 
 @pytest.fixture(scope="module")
