@@ -98,6 +98,8 @@ async def make_resident(file: BinaryIO, offset: int, size: int) -> None:
 
 def is_resident(file: BinaryIO, offset: int) -> bool:
     """Whether a byte is in memory, or its file system cannot tell."""
+    if not hasattr(os, "RWF_NOWAIT"):  # only Linux can be asked
+        return False
     try:
         os.preadv(file.fileno(), [bytearray(1)], offset, os.RWF_NOWAIT)
     except BlockingIOError:
