@@ -219,16 +219,20 @@ def file_details(
     vector: VectorName, version: Version, files: Iterable[File]
 ) -> list[FileDetail]:
     """The files of a version as the interface shows them."""
-    base = f"/v1/vectors/{vector}/versions/{version.version}/files"
     return [
         FileDetail(
             path=file.path,
             digest=file.digest,
             size_bytes=file.blob.size_bytes,
-            url=f"{base}/{file.path}",
+            url=file_address(vector, version.version, file.path),
         )
         for file in files
     ]
+
+
+def file_address(vector: VectorName, version: str, path: str) -> str:
+    """Where a file of a version is to be had, below the registry's address."""
+    return f"/v1/vectors/{vector}/versions/{version}/files/{path}"
 
 
 def not_found(detail: str) -> ProblemError:

@@ -87,7 +87,7 @@ class PassGuard(Guard):
     def __init__(self) -> None:
         super().__init__(Action.PASS)
 
-    def __call__(self) -> None:
+    async def __call__(self) -> None:
         """Let pass."""
 
 

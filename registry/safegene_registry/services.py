@@ -70,7 +70,7 @@ def open_store(settings: Settings) -> BlobStore:
     return S3BlobStore(S3Bucket(settings), settings.s3_part_bytes)
 
 
-def services_of(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
     """The services of the application that serves this request."""
     return cast("Services", request.app.state.services)
 

@@ -1,7 +1,6 @@
 """Reading: search, resolve, manifest, files."""
 # ruff: noqa: FAST003 - namespace and name are taken by the dependency `vector_name`
 
-from functools import partial
 from io import BytesIO
 from typing import Annotated
 
@@ -10,27 +9,32 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from safegene.artifact.digest import Digest
 from safegene.artifact.reference import VectorName
 from safegene_registry import catalog
-from safegene_registry.catalog import Selector
-from safegene_registry.downloads import (
-    Content,
-    cache_control,
-    content_response,
-    redirect_response,
+from safegene_registry.blob_downloads import (
+    FILE_MEDIA_TYPE,
+    file_answer,
+    file_content,
 )
+from safegene_registry.catalog import Selector
+from safegene_registry.downloads import Content, content_response
 from safegene_registry.guards import Browser, NamespaceReader
 from safegene_registry.problems import Fault, ProblemError
+from safegene_registry.public_reads import (
+    PublicRoute,
+    read_by,
+    read_file,
+    read_newest,
+    read_version,
+)
 from safegene_registry.repositories import SearchFilter
 from safegene_registry.routes.media import MANIFEST_MEDIA_TYPE
 from safegene_registry.routes.responses import content, problems
 from safegene_registry.schemas import VectorDetail, VectorPage, VersionDetail
 from safegene_registry.services import Services, ServicesDep
 
-router = APIRouter(prefix="/v1/vectors", tags=["vectors"])
-
-FILE_MEDIA_TYPE = "application/octet-stream"
+router = APIRouter(prefix="/v1/vectors", tags=["vectors"], route_class=PublicRoute)
 
 
-def vector_name(
+async def vector_name(
     namespace: Annotated[str, Path(max_length=64)],
     name: Annotated[str, Path(max_length=64)],
 ) -> VectorName:
@@ -79,6 +83,7 @@ def get_vector(
 
 
 @router.get("/{namespace}/{name}/resolve", responses=problems("not-found"))
+@read_by(read_newest)
 def resolve_version(
     services: ServicesDep,
     _access: NamespaceReader,
@@ -98,6 +103,7 @@ def resolve_version(
 
 
 @router.get("/{namespace}/{name}/versions/{version}", responses=problems("not-found"))
+@read_by(read_version)
 def get_version(
     services: ServicesDep,
     _access: NamespaceReader,
@@ -143,6 +149,7 @@ def get_manifest(
         307: {"description": "The bytes, or the range of them, are to be had there"},
     },
 )
+@read_by(read_file)
 def get_file(
     *,
     request: Request,
@@ -154,17 +161,7 @@ def get_file(
 ) -> Response:
     """One file of a version, whole or one range of it."""
     found = find_content(services, vector, version, path)
-    direct = services.store.direct
-    if direct is None:
-        services.store.check(Digest.parse(found.digest), found.size)
-        return content_response(request, found, is_public=access.is_public)
-    url = direct.download(
-        Digest.parse(found.digest),
-        name=path,
-        media_type=found.media_type,
-        cache_control=cache_control(is_public=access.is_public),
-    )
-    return redirect_response(request, found, url, is_public=access.is_public)
+    return file_answer(request, services, found, path, is_public=access.is_public)
 
 
 @router.head(
@@ -195,11 +192,4 @@ def find_content(
     with services.database.reading() as session:
         row = catalog.find_version(session, vector, version)
         file = catalog.find_file(session, row, path)
-    digest, open_file = Digest.parse(file.digest), services.store.open_file
-    return Content(
-        digest=file.digest,
-        size=file.blob.size_bytes,
-        media_type=FILE_MEDIA_TYPE,
-        open=lambda start: services.store.open(digest, start=start),
-        open_file=None if open_file is None else partial(open_file, digest),
-    )
+    return file_content(services, file.digest, file.blob.size_bytes)
