@@ -64,6 +64,12 @@ def find_namespace(
     return session.scalar(query.with_for_update(key_share=True) if lock else query)
 
 
+def hold_members(session: Session, name: str) -> None:
+    """Keep the members of a namespace as they are until the transaction ends."""
+    query = select(Namespace.name).where(Namespace.name == name)
+    session.execute(query.with_for_update(read=True))
+
+
 def find_standing(
     session: Session, name: str, account_id: UUID | None
 ) -> tuple[Visibility | None, Role | None]:

@@ -1,14 +1,16 @@
 """May this version come in: sizes, rights, the namespace's quota, the version's name.
 
 Asked when an upload is opened, so that nobody sends bytes in vain, and once more in the
-transaction that publishes it, since all but the sizes may have changed meanwhile.
+transaction that publishes it, since all but the sizes may have changed meanwhile: the
+token may be revoked, its account no member any more.
 """
 
 from sqlalchemy.orm import Session
 
 from safegene.artifact.manifest import Manifest
-from safegene_registry import repositories
+from safegene_registry import access_repository, repositories
 from safegene_registry.access import Principal
+from safegene_registry.auth import check_not_revoked
 from safegene_registry.guards import admit, find_standing, publishing_action
 from safegene_registry.membership import check_quota
 from safegene_registry.models import Version
@@ -16,7 +18,7 @@ from safegene_registry.problems import ProblemError
 from safegene_registry.services import Services
 
 
-def check_publishing(
+def check_opening(
     services: Services, session: Session, principal: Principal, manifest: Manifest
 ) -> Version | None:
     """Make sure that the caller may publish this, and that there is room for it.
@@ -27,18 +29,61 @@ def check_publishing(
     Raises:
         ProblemError: as of `open_upload`.
     """
-    standing = find_standing(services, session, principal, manifest.namespace)
-    hidden = f"There is no namespace {manifest.namespace}."
-    admit(publishing_action(standing), standing, hidden)
-    existing = published_version(session, manifest)
+    existing = check_publishing(services, session, principal, manifest)
     if existing is None:
-        check_quota(
-            session,
-            manifest.namespace,
-            manifest.size_bytes,
-            default=services.settings.namespace_quota_bytes,
-        )
+        check_room(services, session, manifest)
     return existing
+
+
+def check_publishing(
+    services: Services, session: Session, principal: Principal, manifest: Manifest
+) -> Version | None:
+    """Make sure that the caller may publish this.
+
+    Returns:
+        The version if exactly this manifest is published.
+
+    Raises:
+        ProblemError: the caller may not, or `version-exists`.
+    """
+    check_rights(services, session, principal, manifest.namespace)
+    return published_version(session, manifest)
+
+
+def confirm_publishing(
+    services: Services, session: Session, principal: Principal, manifest: Manifest
+) -> None:
+    """Ask for the last time, and keep the answer true until the transaction ends.
+
+    Whoever revokes the token or removes the member meanwhile waits for that end. So
+    once they are told that it is done, nothing appears any more.
+
+    Raises:
+        ProblemError: the caller may not any more, or `quota-exceeded`.
+    """
+    check_not_revoked(session, principal)
+    access_repository.hold_members(session, manifest.namespace)
+    check_rights(services, session, principal, manifest.namespace)
+    check_room(services, session, manifest)
+
+
+def check_rights(
+    services: Services, session: Session, principal: Principal, namespace: str
+) -> None:
+    """Make sure that the caller may publish into a namespace."""
+    standing = find_standing(services, session, principal, namespace)
+    hidden = f"There is no namespace {namespace}."
+    admit(publishing_action(standing), standing, hidden)
+
+
+def check_room(services: Services, session: Session, manifest: Manifest) -> None:
+    """Make sure that the namespace has room for the version."""
+    check_quota(
+        session,
+        manifest.namespace,
+        manifest.size_bytes,
+        default=services.settings.namespace_quota_bytes,
+    )
 
 
 def check_sizes(services: Services, manifest: Manifest) -> None:

@@ -108,6 +108,23 @@ def authenticate(session: Session, secret: str, now: datetime) -> Principal:
     )
 
 
+def check_not_revoked(session: Session, caller: Principal) -> None:
+    """Make sure that a token is not revoked, and will not be in this transaction.
+
+    Its end is not looked at: it is the last moment to ask for something, and what was
+    asked in time is carried out.
+
+    Raises:
+        ProblemError: `authentication-required`.
+    """
+    token = token_repository.hold_token(session, caller.token_id)
+    if token.revoked_at is not None:
+        log.info("token_revoked_meanwhile", principal_id=str(token.id))
+        ended = token.revoked_at.isoformat(timespec="seconds")
+        detail = f"The token {token.name!r} was revoked at {ended}."
+        raise not_authenticated(detail)
+
+
 def why_useless(token: Token, now: datetime) -> str | None:
     """What has ended the token; None while it works."""
     if token.revoked_at is not None:

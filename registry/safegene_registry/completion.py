@@ -128,8 +128,11 @@ def renewed(services: Services, claim: UUID) -> Iterator[None]:
                 # There is time for three more tries.
                 log.exception("claim_not_renewed")
 
-    threading.Thread(target=renew, daemon=True).start()
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
     try:
         yield
     finally:
         ended.set()
+        # It may hold a connection, which must not outlive the database's pool.
+        thread.join()

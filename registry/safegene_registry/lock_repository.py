@@ -5,7 +5,8 @@ names are locked rather than rows, since the rows in question may not exist yet.
 end with their transaction, whichever way that ends.
 
 Everybody takes them in one order, so that nobody waits in a circle: an upload's row, a
-vector, blobs (all at once, sorted), and only then are rows inserted, sorted as well.
+vector, blobs (all at once, sorted), a token's row, a namespace's row and its quota, and
+only then are rows inserted, sorted as well.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,6 +34,11 @@ def lock_blobs(session: Session, digests: Iterable[str]) -> None:
 def lock_blobs_alone(session: Session, digests: Iterable[str]) -> None:
     """Wait until nobody is publishing a version with these blobs, and keep it so."""
     take_locks(session, [f"blob {digest}" for digest in digests], shared=False)
+
+
+def lock_quota(session: Session, namespace: str) -> None:
+    """Keep others out who look whether a namespace has room; it need not exist yet."""
+    take_locks(session, [f"quota {namespace}"], shared=False)
 
 
 def lock_first_token(session: Session) -> None:

@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 from safegene.artifact.reference import check_part
 from safegene_registry import access_repository
 from safegene_registry.access import Role, Visibility
+from safegene_registry.lock_repository import lock_quota
 from safegene_registry.log import get_logger
 from safegene_registry.models import Account, Member, Namespace
 from safegene_registry.problems import ProblemError
@@ -108,7 +109,7 @@ def check_quota(
     limit = default if namespace is None else namespace.quota_bytes
     if limit is None:
         return
-    access_repository.find_namespace(session, name, lock=True)
+    lock_quota(session, name)
     used = access_repository.used_bytes(session, name)
     if used + wanted_bytes <= limit:
         return

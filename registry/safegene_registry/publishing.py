@@ -22,7 +22,7 @@ from safegene_registry import (
     repositories,
 )
 from safegene_registry.access import Principal
-from safegene_registry.admission import check_publishing
+from safegene_registry.admission import check_publishing, confirm_publishing
 from safegene_registry.catalog import version_detail
 from safegene_registry.log import get_logger
 from safegene_registry.models import Upload, Version
@@ -211,11 +211,12 @@ def publish(
             # Whoever cancelled was told that nothing would be published.
             raise no_upload(upload.id)
         lock_repository.lock_vector(session, manifest.vector)
-        # Once more: rights and room may have gone while the bytes came.
         existing = check_publishing(services, session, principal, manifest)
         if existing is None:
             removals.keep_blobs(session, digests_of(upload))
             check_present(services.store, manifest, tags)
+            # After the store was asked, which may take long: others wait for this.
+            confirm_publishing(services, session, principal, manifest)
             if not publishing_repository.ensure_namespace(
                 session,
                 manifest.namespace,
@@ -223,7 +224,7 @@ def publish(
                 services.settings.namespace_quota_bytes,
             ):
                 # It is not the caller's to open any more.
-                check_publishing(services, session, principal, manifest)
+                confirm_publishing(services, session, principal, manifest)
         version = existing or publishing_repository.add_version(
             session,
             manifest,

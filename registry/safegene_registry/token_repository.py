@@ -65,6 +65,12 @@ def get_token(session: Session, token_id: UUID) -> Row[Token, Account] | None:
     return session.execute(query.where(Token.id == token_id)).one_or_none()
 
 
+def hold_token(session: Session, token_id: UUID) -> Token:
+    """A token that nobody can revoke before the transaction ends."""
+    query = select(Token).where(Token.id == token_id)
+    return session.scalars(query.with_for_update(read=True)).one()
+
+
 def list_tokens(
     session: Session,
     *,

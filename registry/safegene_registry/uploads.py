@@ -14,7 +14,7 @@ from safegene_registry import (
     publishing_repository,
 )
 from safegene_registry.access import Principal, reader_of
-from safegene_registry.admission import check_publishing, check_sizes
+from safegene_registry.admission import check_opening, check_sizes
 from safegene_registry.log import get_logger
 from safegene_registry.manifests import read_manifest
 from safegene_registry.models import Upload
@@ -56,7 +56,7 @@ def open_upload(
     remove_expired(services, limit=SWEEP_LIMIT)
     now = services.now()
     with services.database.writing() as session:
-        existing = check_publishing(services, session, principal, manifest)
+        existing = check_opening(services, session, principal, manifest)
         upload = Upload(
             id=uuid4(),
             token_id=principal.token_id,

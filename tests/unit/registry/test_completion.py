@@ -3,14 +3,16 @@
 import dataclasses
 import threading
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from safegene_registry import completion, completion_repository
 from safegene_registry.background import Background
 from safegene_registry.completion import give_up, take_claim
+from safegene_registry.services import utc_now
 from safegene_registry.storage import StorageError
+from support.completions import SECONDS, GatedStore, look, wait, with_store
 from support.registry_app import AppRegistry, app_registry
 from support.stores import Faulty
 from support.versions import write_version
@@ -19,7 +21,6 @@ from safegene.artifact.digest import Digest
 from safegene.artifact.manifest import CARD_NAME
 
 VERSION_URL = "/v1/vectors/acme/refusal/versions/1.0.0"
-SECONDS = 60
 
 
 @pytest.fixture
@@ -30,42 +31,9 @@ def registry(tmp_path, parts):
         yield running
 
 
-def look(registry: AppRegistry, upload) -> dict:
-    url = f"/v1/uploads/{upload['id']}"
-    return registry.client.get(url, headers=registry.auth).json()
-
-
-def wait(registry: AppRegistry, upload) -> dict:
-    """Look until it has ended; the upload then."""
-    deadline = time.monotonic() + SECONDS
-    while (told := look(registry, upload))["state"] == "completing":
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return told
-
-
 def claims(registry: AppRegistry, upload):
     with registry.services.database.reading() as session:
         return completion_repository.find_completion(session, UUID(upload["id"]))
-
-
-def with_store(registry: AppRegistry, store) -> None:
-    services = dataclasses.replace(registry.services, store=store)
-    registry.app.state.services = services
-
-
-class GatedStore(Faulty):
-    """Reads of final blobs wait until they may go on."""
-
-    def __init__(self, store) -> None:
-        super().__init__(store)
-        self.reading, self.gate = threading.Event(), threading.Event()
-
-    def open(self, digest: Digest, *, start: int = 0):
-        """Read a little later."""
-        self.reading.set()
-        self.gate.wait(SECONDS)
-        return self.inner.open(digest, start=start)
 
 
 def test_a_version_appears_after_the_answer(registry, tmp_path):
@@ -152,15 +120,20 @@ def test_a_failure_of_the_registry_is_told_as_well(registry, tmp_path, error, sl
     assert wait(registry, upload)["state"] == "published"
 
 
-def test_a_claim_of_a_dead_process_runs_out(registry, tmp_path, monkeypatch):
+def renew(registry: AppRegistry, claim: UUID, until: datetime) -> None:
+    with registry.services.database.writing() as session:
+        completion_repository.renew_completion(session, claim, until)
+
+
+def test_a_claim_of_a_dead_process_runs_out(registry, tmp_path):
     upload = registry.send(write_version(tmp_path / "v"), tmp_path / "v")
-    monkeypatch.setattr(completion, "LEASE", timedelta(seconds=1))
     claim = take_claim(registry.services, UUID(upload["id"]))
 
     during = look(registry, upload)["state"]
     waiting = registry.complete(upload).status_code
     held = take_claim(registry.services, UUID(upload["id"]))
-    told = wait(registry, upload)
+    renew(registry, claim, utc_now() - timedelta(seconds=1))
+    told = look(registry, upload)
     registry.complete(upload)
 
     assert claim is not None
@@ -170,19 +143,20 @@ def test_a_claim_of_a_dead_process_runs_out(registry, tmp_path, monkeypatch):
 
 
 def test_a_claim_is_kept_while_the_work_goes_on(registry, tmp_path, monkeypatch):
-    monkeypatch.setattr(completion, "LEASE", timedelta(seconds=2))
-    monkeypatch.setattr(completion, "RENEW_SECONDS", 0.2)
+    monkeypatch.setattr(completion, "RENEW_SECONDS", 0.1)
     upload = registry.send(write_version(tmp_path / "v"), tmp_path / "v")
     store = GatedStore(registry.services.store)
     with_store(registry, store)
     registry.complete(upload)
     assert store.reading.wait(SECONDS)
+    first = claims(registry, upload).busy_until
 
-    time.sleep(4)
-    late = look(registry, upload)["state"]
+    deadline = time.monotonic() + SECONDS
+    while claims(registry, upload).busy_until <= first:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     store.gate.set()
 
-    assert late == "completing"
     assert wait(registry, upload)["state"] == "published"
 
 
@@ -211,8 +185,11 @@ def test_stopping_gives_the_claims_back(tmp_path, parts):
         with_store(registry, store)
         registry.complete(upload)
         assert store.reading.wait(SECONDS)
-        token = registry.token
+        token, stopped = registry.token, registry.services
     store.gate.set()
+    # A process would have ended; here the work goes on for a moment.
+    assert stopped.background.close(SECONDS) == set()
+    stopped.database.dispose()
 
     with app_registry(tmp_path / "data", **settings) as registry:
         registry.token = token
