@@ -27,6 +27,10 @@ MAX_CHARACTERS = 16 * 1024
 LEEWAY_SECONDS = 30
 """How far the issuer's clock and ours may be apart."""
 
+MAX_REUSABLE_SECONDS = 3600
+"""Longest life of a JWT without `jti`: it may be exchanged as often as it is brought,
+since two jobs may have the same one."""
+
 REQUIRED = ("iss", "sub", "aud", "exp", "iat")
 
 
@@ -67,7 +71,7 @@ def verify_jwt(text: str, issuers: Issuers) -> dict[str, Any]:
         message = f"the key {key_id!r} is not for {algorithm}"
         raise JwtError(message)
     try:
-        return jwt.decode(
+        claims: dict[str, Any] = jwt.decode(
             text,
             jwt.PyJWK(dict(jwk), algorithm),
             algorithms=list(ALGORITHMS),
@@ -81,6 +85,18 @@ def verify_jwt(text: str, issuers: Issuers) -> dict[str, Any]:
         )
     except (PyJWTError, ValueError, TypeError, OverflowError, KeyError) as error:
         raise JwtError(reason_of(error)) from error
+    if once_id(claims) is None and lifetime(claims) > MAX_REUSABLE_SECONDS:
+        message = (
+            f"it has no id (jti) and lives for {lifetime(claims)} seconds; without one"
+            f" at most {MAX_REUSABLE_SECONDS} are allowed"
+        )
+        raise JwtError(message)
+    return claims
+
+
+def lifetime(claims: Mapping[str, Any]) -> int:
+    """Seconds between the making and the end of a verified JWT."""
+    return int(claims["exp"]) - int(claims["iat"])
 
 
 def read_unverified(text: str) -> tuple[str, str, str]:

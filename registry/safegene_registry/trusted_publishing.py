@@ -8,7 +8,7 @@ not tell whether the namespace exists or whom it trusts.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row
@@ -243,7 +243,8 @@ def mint(
     """Make the short-lived token.
 
     A `jti` gives the token its id. So the database holds that each is used once,
-    whichever replica it comes to, and nobody has to remember them.
+    whichever replica it comes to, and nobody has to remember them. Without one, no
+    token outlives the JWT: whoever has got hold of it is out when it expires.
     """
     publisher, account, member = trusted
     token_id = once_id(claims)
@@ -251,6 +252,13 @@ def mint(
         log.warning("jwt_replayed", account=account.name, jti=claims.get("jti"))
         raise replayed()
     now: datetime = services.now()
+    ends = now + services.settings.oidc_token_ttl
+    if token_id is None:
+        ends = min(ends, datetime.fromtimestamp(int(claims["exp"]), UTC))
+        if ends <= now:
+            # Within the leeway of clocks, but there is no time left.
+            detail = "The JWT is not believed: it has expired."
+            raise rejected(detail)
     access_repository.set_publisher_used(session, publisher.id, now)
     secret, token = issue_token(
         session,
@@ -259,7 +267,7 @@ def mint(
         scope=Scope.READ if member.role == Role.READER else Scope.PUBLISH,
         namespace=publisher.namespace,
         created_at=now,
-        expires_at=now + services.settings.oidc_token_ttl,
+        expires_at=ends,
         token_id=token_id,
     )
     return Exchanged(secret, token, account.name)

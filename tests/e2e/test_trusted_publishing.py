@@ -18,11 +18,14 @@ def test_a_job_of_github_actions_publishes_what_members_pull(tmp_path):
             "SAFEGENE_REGISTRY_OIDC_ALLOW_LOOPBACK": "true",
         }
 
+        signed = []
+
         def github(got):
             """Signs for the audience that it is asked for, as GitHub does."""
             assert got.headers["authorization"] == "Bearer of-the-job"
             claims = issuer.claims(aud=got.query["audience"])
-            return json_reply({"value": issuer.sign(claims)})
+            signed.append(issuer.sign(claims))
+            return json_reply({"value": signed[-1]})
 
         with (
             scripted_server(github) as actions,
@@ -56,6 +59,11 @@ def test_a_job_of_github_actions_publishes_what_members_pull(tmp_path):
             pushed = job.having(SAFEGENE_TOKEN=exchanged.out.strip()).run(
                 "push", "version"
             )
+            # As somebody who has read it in the job's log would.
+            replayed = command_for(tmp_path / "r", server.url, "").having(
+                SAFEGENE_OIDC_TOKEN=signed[0]
+            )
+            again = replayed.run("exchange", "vault")
             stranger = command_for(tmp_path / "b", server.url, server.token)
             refused = stranger.run("pull", "vault/guard")
             pulled = command_for(tmp_path / "c", server.url, ann).run(
@@ -65,6 +73,8 @@ def test_a_job_of_github_actions_publishes_what_members_pull(tmp_path):
     assert (exchanged.code, exchanged.err) == (0, "")
     assert exchanged.out.startswith("sgt_")
     assert pushed.code == 0, pushed.err
+    assert (again.code, again.out) == (4, "")
+    assert "was exchanged before" in again.err
     assert (refused.code, refused.out) == (3, "")
     assert "There is no vector vault/guard" in refused.err
     assert pulled.code == 0, pulled.err

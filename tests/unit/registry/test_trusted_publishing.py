@@ -6,12 +6,14 @@ Against a real issuer. What is wrong with a JWT as such is in `test_jwts.py`.
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import jwt
 import pytest
 from safegene_registry import access_repository
 from safegene_registry.access import Scope
+from safegene_registry.app import create_app
+from safegene_registry.settings import Settings
 from support.oidc_issuer import (
     AUDIENCE,
     REPOSITORY,
@@ -21,7 +23,7 @@ from support.oidc_issuer import (
     rsa_key,
     unsigned,
 )
-from support.registry_app import Clock, app_registry, bearer
+from support.registry_app import AppClient, Clock, app_registry, bearer
 from support.versions import write_version
 
 
@@ -230,12 +232,71 @@ def test_of_many_who_bring_one_jwt_at_once_one_gets_a_token(registry, ann, issue
     assert sorted(answer.status_code for answer in answers) == [200] + [401] * 5
 
 
-def test_without_a_jti_the_end_decides(registry, ann, issuer):
+def test_a_jwt_is_exchanged_once_whichever_replica_it_comes_to(
+    tmp_path, parts, registry, ann, issuer
+):
+    """Another replica on the same database, in turn and at once."""
     trust(registry, ann, issuer)
-    signed = issuer.sign(issuer.claims(jti=None))
+    settings = registry.services.settings.model_dump(exclude={"data", *parts})
+    data = registry.data if registry.services.database.is_embedded else tmp_path / "b"
+    with AppClient(create_app(Settings(data=data, **settings, **parts))) as client:
+        replicas = [registry, replace(registry, app=client.app, client=client)]
+        used = issuer.sign()
+        in_turn = [exchange(replica, used) for replica in replicas]
+        rounds = []
+        for _ in range(3):
+            signed = issuer.sign()
+            with ThreadPoolExecutor(6) as pool:
+                asked = pool.map(exchange, replicas * 3, [signed] * 6)
+                rounds.append(sorted(answer.status_code for answer in asked))
 
-    assert exchange(registry, signed).status_code == 200
-    assert exchange(registry, signed).status_code == 200
+    assert [answer.status_code for answer in in_turn] == [200, 401]
+    assert "was exchanged before" in in_turn[1].json()["detail"]
+    assert rounds == [[200] + [401] * 5] * 3
+
+
+def seconds_left(answer):
+    ends = datetime.fromisoformat(answer.json()["expires_at"])
+    return ends.timestamp() - time.time()
+
+
+def test_without_a_jti_the_end_of_the_jwt_is_that_of_every_token(registry, ann, issuer):
+    trust(registry, ann, issuer)
+    claims = issuer.claims(jti=None)
+    signed = issuer.sign(claims)
+
+    answers = [exchange(registry, signed) for _ in range(2)]
+    usual = exchange(registry, issuer.sign())
+
+    for answer in answers:
+        assert answer.status_code == 200
+        ends = datetime.fromisoformat(answer.json()["expires_at"])
+        assert ends.timestamp() == claims["exp"]
+    assert seconds_left(usual) > 300
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        pytest.param({"exp": 3601}, "it has no id (jti) and lives for 3601", id="long"),
+        pytest.param({"iat": -3700, "exp": 60}, "no id (jti)", id="long-ago"),
+        pytest.param({"iat": -60, "exp": -1}, "it has expired", id="just-over"),
+    ],
+)
+def test_without_a_jti_a_jwt_is_short_lived_or_refused(
+    registry, ann, issuer, changed, reason
+):
+    trust(registry, ann, issuer)
+    at = int(time.time())
+    times = {name: at + seconds for name, seconds in changed.items()}
+    claims = issuer.claims(jti=None, **{"iat": at, **times})
+
+    refused = exchange(registry, issuer.sign(claims))
+    with_id = exchange(registry, issuer.sign({**claims, "jti": "of-this-one"}))
+
+    assert (refused.status_code, slug(refused)) == (401, "identity-rejected")
+    assert reason in refused.json()["detail"]
+    assert with_id.status_code == 200
 
 
 @pytest.mark.parametrize("how", ["publisher", "member"])
