@@ -91,7 +91,7 @@ ADVICE_BY_SLUG: dict[str, str] = {
         "compare the JWT's claims with the namespace's trusted publishers"
     ),
     "name-taken": "choose another name",
-    "quota-exceeded": "ask its operator for a larger quota",
+    "quota-exceeded": "ask its operator for a larger quota, or wait for other uploads",
 }
 """The same, where the problem says more than its exception."""
 

@@ -151,6 +151,8 @@ class NamespaceDetail(NamespaceSummary):
     """Most that its versions may add up to; null: no limit."""
     used_bytes: int
     """What they add up to."""
+    reserved_bytes: int
+    """What is kept for uploads that are under way."""
 
 
 class NamespacePage(Schema):

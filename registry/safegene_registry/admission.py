@@ -8,11 +8,11 @@ token may be revoked, its account no member any more.
 from sqlalchemy.orm import Session
 
 from safegene.artifact.manifest import Manifest
-from safegene_registry import access_repository, repositories
+from safegene_registry import access_repository, repositories, reservation_repository
 from safegene_registry.access import Principal
 from safegene_registry.auth import check_not_revoked
 from safegene_registry.guards import admit, find_standing, publishing_action
-from safegene_registry.membership import check_quota
+from safegene_registry.membership import check_quota, quota_of
 from safegene_registry.models import Version
 from safegene_registry.problems import ProblemError
 from safegene_registry.services import Services
@@ -31,7 +31,18 @@ def check_opening(
     """
     existing = check_publishing(services, session, principal, manifest)
     if existing is None:
-        check_room(services, session, manifest)
+        limit = quota_limit(services, session, manifest)
+        if limit is not None:
+            reserved = reservation_repository.reserved_bytes(
+                session,
+                manifest.namespace,
+                now=services.now(),
+                account_id=principal.account_id,
+                beside=manifest,
+            )
+            check_quota(
+                session, manifest.namespace, manifest.size_bytes, reserved, limit
+            )
     return existing
 
 
@@ -64,7 +75,10 @@ def confirm_publishing(
     check_not_revoked(session, principal)
     access_repository.hold_members(session, manifest.namespace)
     check_rights(services, session, principal, manifest.namespace)
-    check_room(services, session, manifest)
+    # It has reserved its room; but the quota may be smaller by now, or its time over.
+    limit = quota_limit(services, session, manifest)
+    if limit is not None:
+        check_quota(session, manifest.namespace, manifest.size_bytes, 0, limit)
 
 
 def check_rights(
@@ -76,14 +90,10 @@ def check_rights(
     admit(publishing_action(standing), standing, hidden)
 
 
-def check_room(services: Services, session: Session, manifest: Manifest) -> None:
-    """Make sure that the namespace has room for the version."""
-    check_quota(
-        session,
-        manifest.namespace,
-        manifest.size_bytes,
-        default=services.settings.namespace_quota_bytes,
-    )
+def quota_limit(services: Services, session: Session, manifest: Manifest) -> int | None:
+    """Most that the namespace may hold; nobody else asks until the transaction ends."""
+    default = services.settings.namespace_quota_bytes
+    return quota_of(session, manifest.namespace, default=default)
 
 
 def check_sizes(services: Services, manifest: Manifest) -> None:

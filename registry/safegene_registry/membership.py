@@ -90,35 +90,58 @@ def set_quota(
 
 
 def check_quota(
-    session: Session, name: str, wanted_bytes: int, *, default: int | None
+    session: Session, name: str, wanted_bytes: int, reserved_bytes: int, limit: int
 ) -> None:
     """Make sure that a namespace has room for another version.
 
-    Where there is a limit, others who check are kept out until the transaction ends.
+    The caller keeps others who check out until the transaction ends: `lock_quota`.
 
     Args:
         session: of the transaction.
         name: of the namespace.
         wanted_bytes: size of the version.
-        default: the limit if the namespace is still to be made.
+        reserved_bytes: what is kept for others.
+        limit: most that versions may add up to.
 
     Raises:
         ProblemError: `quota-exceeded`.
     """
+    used = access_repository.used_bytes(session, name)
+    if used + reserved_bytes + wanted_bytes <= limit:
+        return
+    kept = (
+        f", and {reserved_bytes} more are kept for uploads that are under way"
+        if reserved_bytes
+        else ""
+    )
+    detail = (
+        f"The namespace {name} holds {used} of at most {limit} bytes{kept}; this"
+        f" version has {wanted_bytes} more."
+    )
+    members = {
+        "used_bytes": used,
+        "reserved_bytes": reserved_bytes,
+        "limit_bytes": limit,
+        "wanted_bytes": wanted_bytes,
+    }
+    raise ProblemError(detail, "quota-exceeded", members=members)
+
+
+def quota_of(session: Session, name: str, *, default: int | None) -> int | None:
+    """Most that a namespace's versions may add up to; None: there is no limit.
+
+    Where there is one, others who ask this are kept out until the transaction ends.
+
+    Args:
+        session: of the transaction.
+        name: of the namespace.
+        default: the limit if the namespace is still to be made.
+    """
     namespace = access_repository.find_namespace(session, name)
     limit = default if namespace is None else namespace.quota_bytes
-    if limit is None:
-        return
-    lock_quota(session, name)
-    used = access_repository.used_bytes(session, name)
-    if used + wanted_bytes <= limit:
-        return
-    detail = (
-        f"The namespace {name} holds {used} of at most {limit} bytes; this version has"
-        f" {wanted_bytes} more."
-    )
-    members = {"used_bytes": used, "limit_bytes": limit, "wanted_bytes": wanted_bytes}
-    raise ProblemError(detail, "quota-exceeded", members=members)
+    if limit is not None:
+        lock_quota(session, name)
+    return limit
 
 
 def set_member(

@@ -116,10 +116,12 @@ PROBLEMS: dict[str, ProblemKind] = {
             "quota-exceeded",
             413,
             "Quota exceeded",
-            "The versions of the namespace would add up to more than it may hold. "
-            "`used_bytes`, `limit_bytes` and `wanted_bytes` tell how many.",
+            "The versions of the namespace, with those that are being uploaded, would "
+            "add up to more than it may hold. `used_bytes`, `reserved_bytes`, "
+            "`limit_bytes` and `wanted_bytes` tell how many.",
             "Ask an operator for a larger quota. Versions never go away, so nothing "
-            "that an owner removes makes room.",
+            "that an owner removes makes room; uploads give theirs back when they are "
+            "cancelled or expire.",
         ),
         ProblemKind(
             "unsupported-media-type",

@@ -20,6 +20,7 @@ from safegene_registry import (
     publishing_repository,
     removals,
     repositories,
+    reservation_repository,
 )
 from safegene_registry.access import Principal
 from safegene_registry.admission import check_publishing, confirm_publishing
@@ -234,6 +235,7 @@ def publish(
         )
         if existing is None:
             move_head(session, version)
+            reservation_repository.end_reservations(session, manifest)
         publishing_repository.set_upload_state(session, upload.id, PUBLISHED)
         detail = version_detail(session, manifest.vector, version)
     if existing is None:

@@ -138,7 +138,8 @@ class Problem(Schema):
     request_id: str
     errors: list[ProblemFault] | None = None
     used_bytes: int | None = None
-    """Of a quota; with the next two in `quota-exceeded` only."""
+    """Of a quota; with the next three in `quota-exceeded` only."""
+    reserved_bytes: int | None = None
     limit_bytes: int | None = None
     wanted_bytes: int | None = None
 

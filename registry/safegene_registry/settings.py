@@ -1,7 +1,7 @@
 """Settings of the registry: environment variables `SAFEGENE_REGISTRY_*`, then defaults.
 
 Every default is good for a laptop: SQLite and a directory beside it. No secret has a
-default. `docs/registry.md` lists the fields and a test keeps that list true.
+default. `docs/operations.md` lists the fields; the list is made from them.
 """
 
 from datetime import timedelta
@@ -121,10 +121,10 @@ class Settings(BaseSettings):
     """Quota that new namespaces start with, in bytes; unset, none."""
 
     rate_limit_per_minute: int | None = Field(default=None, gt=0)
-    """Requests a minute of one token, or of one address without; unset, no limit."""
+    """Requests a minute of one token or address, at each replica; unset, no limit."""
 
     exchange_limit_per_minute: int | None = Field(default=60, gt=0)
-    """JWTs of CI jobs a minute that one address may have exchanged."""
+    """JWTs of CI jobs a minute that one address may have exchanged at each replica."""
 
     oidc_issuers: Annotated[tuple[str, ...], NoDecode] = ()
     """Issuers of JWTs that trusted publishers may name, to the letter, with commas."""

@@ -12,6 +12,7 @@ from safegene_registry import (
     access_repository,
     completion_repository,
     publishing_repository,
+    reservation_repository,
 )
 from safegene_registry.access import Principal, reader_of
 from safegene_registry.admission import check_opening, check_sizes
@@ -68,6 +69,8 @@ def open_upload(
             expires_at=now + services.settings.upload_ttl,
         )
         publishing_repository.add_upload(session, upload)
+        if existing is None:
+            reservation_repository.add_reservation(session, upload.id, manifest)
     log.info("upload_opened", upload_id=str(upload.id), digest=upload.digest)
     return upload_detail(services, principal, upload)
 

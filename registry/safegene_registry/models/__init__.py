@@ -23,6 +23,7 @@ from safegene_registry.models.catalog import (
 from safegene_registry.models.uploads import (
     Completion,
     Removal,
+    Reservation,
     Upload,
     UploadBlob,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "Member",
     "Namespace",
     "Removal",
+    "Reservation",
     "Token",
     "TrustedPublisher",
     "Upload",

@@ -1,7 +1,8 @@
 """Versions on their way in, blobs on their way out. Nothing here is visible to readers.
 
 uploads ─< upload_blobs
-   └── completions
+   ├── completions
+   └── reservations
 removals
 """
 
@@ -13,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKey,
+    Index,
     LargeBinary,
     String,
     UniqueConstraint,
@@ -93,6 +95,32 @@ class UploadBlob(Base):
         String(16), comment="received: whole under its staging key"
     )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Reservation(Base):
+    """Room that an open upload has reserved in its namespace.
+
+    So that uploads side by side cannot each find the room that only one of them gets.
+    Goes with its upload, and when the version is published.
+    """
+
+    __tablename__ = "reservations"
+    __table_args__ = (
+        CheckConstraint("size_bytes >= 0", name="size_bytes"),
+        Index("ix_reservations_namespace_version", "namespace", "version"),
+    )
+
+    upload_id: Mapped[UUID] = mapped_column(
+        ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True
+    )
+    namespace: Mapped[str] = mapped_column(
+        PART, comment="the upload's; need not exist before the first version does"
+    )
+    version: Mapped[str] = mapped_column(
+        key_text(),
+        comment="vector and version; however many uploads, it is published once",
+    )
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
 
 
 class Completion(Base):

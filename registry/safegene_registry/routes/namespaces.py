@@ -5,7 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path, status
 from sqlalchemy.orm import Session
 
-from safegene_registry import access_repository, membership, tokens
+from safegene_registry import (
+    access_repository,
+    membership,
+    reservation_repository,
+    tokens,
+)
 from safegene_registry.access_schemas import (
     MemberDetail,
     MemberPage,
@@ -29,7 +34,7 @@ from safegene_registry.models import Account, Namespace
 from safegene_registry.pages import encode_cursor
 from safegene_registry.routes.paging import CursorParam, LimitParam, after_text
 from safegene_registry.routes.responses import problems
-from safegene_registry.services import ServicesDep
+from safegene_registry.services import Services, ServicesDep
 
 router = APIRouter(prefix="/v1/namespaces", tags=["namespaces"])
 
@@ -73,7 +78,7 @@ def create_namespace(
             quota_bytes=services.settings.namespace_quota_bytes,
             by=str(caller.token_id),
         )
-        return namespace_detail(session, namespace)
+        return namespace_detail(services, session, namespace)
 
 
 @router.get("/{namespace}")
@@ -83,7 +88,7 @@ def get_namespace(
     """Who may read a namespace, and how full it is."""
     with services.database.reading() as session:
         found = membership.find_namespace(session, namespace)
-        return namespace_detail(session, found)
+        return namespace_detail(services, session, found)
 
 
 @router.patch("/{namespace}")
@@ -98,7 +103,7 @@ def set_visibility(
         changed = membership.set_visibility(
             session, namespace, change.visibility, by=str(access.caller.token_id)
         )
-        return namespace_detail(session, changed)
+        return namespace_detail(services, session, changed)
 
 
 @router.put("/{namespace}/quota", responses=problems("not-found"))
@@ -113,7 +118,7 @@ def set_quota(
         changed = membership.set_quota(
             session, namespace, change.quota_bytes, by=str(access.caller.token_id)
         )
-        return namespace_detail(session, changed)
+        return namespace_detail(services, session, changed)
 
 
 @router.get("/{namespace}/members")
@@ -181,12 +186,17 @@ def namespace_summary(namespace: Namespace) -> NamespaceSummary:
     )
 
 
-def namespace_detail(session: Session, namespace: Namespace) -> NamespaceDetail:
+def namespace_detail(
+    services: Services, session: Session, namespace: Namespace
+) -> NamespaceDetail:
     """A namespace as the interface shows it."""
     return NamespaceDetail(
         **namespace_summary(namespace).model_dump(),
         quota_bytes=namespace.quota_bytes,
         used_bytes=access_repository.used_bytes(session, namespace.name),
+        reserved_bytes=reservation_repository.reserved_bytes(
+            session, namespace.name, now=services.now()
+        ),
     )
 
 

@@ -29,10 +29,10 @@ TABLES = {
     *("namespaces", "tokens", "vectors", "versions", "files", "blobs"),
     *("architectures", "heads", "uploads", "alembic_version", "accounts", "members"),
     *("trusted_publishers", "version_states", "upload_blobs", "removals"),
-    "completions",
+    *("completions", "reservations"),
 }
 
-NEWEST = "0005"
+NEWEST = "0006"
 
 
 def revision(database: Database) -> str | None:
@@ -117,7 +117,7 @@ def test_the_last_script_can_be_taken_back_and_applied_again(database):
     before = tables(database)
     upgrade(database)
 
-    assert before == TABLES - {"completions"}
+    assert before == TABLES - {"reservations"}
     assert revision(database) == NEWEST
 
 

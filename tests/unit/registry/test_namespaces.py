@@ -206,26 +206,6 @@ def test_a_full_namespace_takes_nothing_more(registry, tmp_path, ops):
     assert registry.publish(two, tmp_path / "two").status_code == 201
 
 
-def test_a_quota_holds_though_uploads_were_opened_in_time(registry, tmp_path, ops):
-    """Two that fit one by one: whoever completes second is refused."""
-    one = write_version(tmp_path / "one", seed=1)
-    two = write_version(tmp_path / "two", seed=2, version="2.0.0")
-    registry.client.post("/v1/namespaces", json={"name": "acme"}, headers=ops)
-    put_member(registry, ops, "tests", "publisher")
-    set_quota(registry, ops, one.size_bytes)
-    uploads = [
-        registry.send(one, tmp_path / "one"),
-        registry.send(two, tmp_path / "two"),
-    ]
-
-    with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(registry.complete, uploads))
-
-    assert sorted(answer.status_code for answer in answers) == [201, 413]
-    shown = registry.client.get("/v1/namespaces/acme").json()
-    assert shown["used_bytes"] in (one.size_bytes, two.size_bytes)
-
-
 def test_new_namespaces_start_with_the_quota_of_the_settings(tmp_path):
     one = write_version(tmp_path / "one")
     with app_registry(
