@@ -73,7 +73,16 @@ class VectorDetail(VectorSummary):
     """A vector and all its versions."""
 
     versions: tuple[VersionEntry, ...]
-    """Newest first."""
+    """Newest first, as `Registry.describe` gives them."""
+    next_cursor: str | None = None
+    """What comes after them in the registry's list; None: nothing."""
+
+
+class VersionPage(_Answer):
+    """A page of a vector's versions."""
+
+    items: tuple[VersionEntry, ...]
+    next_cursor: str | None = None
 
 
 class RemoteFile(_Answer):

@@ -38,8 +38,7 @@ from safegene_client.session import Session, json_body
 from safegene_client.settings import Settings
 from safegene_client.targets import TargetModel, describe_model
 from safegene_client.transfer import Progress
-
-PAGE_SIZE = 200
+from safegene_client.versions import PAGE_SIZE, describe_vector
 
 log = logging.getLogger("safegene.client")
 
@@ -144,9 +143,11 @@ class Registry:
 
         Raises:
             NotFoundError: there is none of this name.
+            RegistryError: the registry refused, could not be reached, or its list of
+                versions has no end.
         """
         name = VectorName.parse(vector) if isinstance(vector, str) else vector
-        return self._session.ask(VectorDetail, "GET", vector_path(name))
+        return describe_vector(self._session, name)
 
     def resolve(self, ref: str | Reference) -> ResolvedVersion:
         """The version a reference means.

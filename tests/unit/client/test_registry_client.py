@@ -15,6 +15,7 @@ from safegene.errors import (
     CompatibilityError,
     InvalidReferenceError,
     NotFoundError,
+    RegistryError,
 )
 
 BASE = "/v1/vectors/acme/guard/versions/1.0.0"
@@ -226,6 +227,72 @@ def test_search_turns_the_pages(connect):
         "namespace": "acme",
         "limit": "5",
     }
+
+
+SUMMARY = {
+    "namespace": "acme",
+    "name": "guard",
+    "description": "",
+    "license": "MIT",
+    "base_model": {"id": "a", "revision": "b"},
+    "architecture": {
+        "model_type": "llama",
+        "layers": 2,
+        "hidden_size": 32,
+        "fingerprint": "sha256:0",
+    },
+    "rank": 8,
+    "latest": {"version": "1.0.0", "digest": "sha256:0"},
+    "version_count": 1,
+}
+
+
+def version_entries(*versions):
+    return [{"version": version, "digest": "sha256:0"} for version in versions]
+
+
+def test_all_versions_are_described_newest_first_whatever_the_pages(connect):
+    pages = {
+        None: version_entries("1.9.0", "1.10.0rc1"),
+        "1": version_entries("not a version", "1.10.0"),
+        "2": version_entries("0.9.0"),
+    }
+
+    def answer(got):
+        here = got.query.get("cursor")
+        following = {None: "1", "1": "2"}.get(here)
+        if got.path.endswith("/versions"):
+            return json_reply({"items": pages[here], "next_cursor": following})
+        whole = SUMMARY | {"versions": pages[None], "next_cursor": following}
+        return json_reply(whole)
+
+    registry, server = connect(answer)
+
+    found = registry.describe("acme/guard")
+
+    assert [entry.version for entry in found.versions] == [
+        *("1.10.0", "1.10.0rc1", "1.9.0", "0.9.0", "not a version")
+    ]
+    assert found.next_cursor is None
+    assert [got.query.get("cursor") for got in server.requests] == [None, "1", "2"]
+
+
+def test_a_list_of_versions_without_end_is_an_error(connect, monkeypatch):
+    monkeypatch.setattr("safegene_client.versions.MAX_VERSIONS", 10)
+
+    def answer(got):
+        entries = {"next_cursor": "more"} | (
+            {"items": version_entries("1.0.0")}
+            if got.path.endswith("/versions")
+            else SUMMARY | {"versions": version_entries("1.0.0")}
+        )
+        return json_reply(entries)
+
+    registry, server = connect(answer)
+
+    with pytest.raises(RegistryError, match=r"more than 10 versions of acme/guard"):
+        registry.describe("acme/guard")
+    assert len(server.requests) == 11
 
 
 def test_damaged_directory_is_not_even_announced(connect, tmp_path):
