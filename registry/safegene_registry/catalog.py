@@ -5,14 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from packaging.version import Version as ParsedVersion
 from sqlalchemy.orm import Session
 
 from safegene.artifact.reference import VectorName, best_version, canonical_version
 from safegene_registry import repositories
 from safegene_registry.access import Reader
 from safegene_registry.models import ArchitectureRow, File, Head, Vector, Version
-from safegene_registry.pages import decode_cursor, encode_cursor
+from safegene_registry.pages import decode_cursor, decode_time_cursor, encode_cursor
 from safegene_registry.problems import ProblemError
 from safegene_registry.repositories import SearchFilter
 from safegene_registry.schemas import (
@@ -24,6 +23,7 @@ from safegene_registry.schemas import (
     VectorSummary,
     VersionDetail,
     VersionEntry,
+    VersionPage,
 )
 from safegene_registry.services import Services
 
@@ -109,16 +109,49 @@ def architecture_summary(row: ArchitectureRow) -> ArchitectureSummary:
     )
 
 
-def describe(services: Services, vector: VectorName) -> VectorDetail:
-    """A vector and its versions, newest first."""
+def describe(services: Services, vector: VectorName, *, limit: int) -> VectorDetail:
+    """A vector and the versions that were published last, at most so many."""
     with services.database.reading() as session:
         row = find_vector(session, vector)
         head = summaries(session, [row])[0]
-        versions = repositories.list_versions(session, row.id)
-    ordered = sorted(versions, key=lambda pair: ParsedVersion(pair[0]), reverse=True)
+        page = version_page(session, row.id, limit=limit, cursor=None)
     return VectorDetail(
-        **head.model_dump(),
-        versions=[VersionEntry(version=v, digest=d) for v, d in ordered],
+        **head.model_dump(), versions=page.items, next_cursor=page.next_cursor
+    )
+
+
+def list_versions(
+    services: Services, vector: VectorName, *, limit: int, cursor: str | None
+) -> VersionPage:
+    """One page of a vector's versions, those published last first."""
+    with services.database.reading() as session:
+        row = find_vector(session, vector)
+        return version_page(session, row.id, limit=limit, cursor=cursor)
+
+
+def version_page(
+    session: Session, vector_id: UUID, *, limit: int, cursor: str | None
+) -> VersionPage:
+    """The same for a vector known by its key.
+
+    By time and not by number: what is published meanwhile comes before the first page,
+    and a database need not know how versions are ordered.
+    """
+    found = repositories.recent_versions(
+        session,
+        vector_id,
+        after=None if cursor is None else decode_time_cursor(cursor),
+        limit=limit + 1,
+    )
+    last = found[limit - 1] if len(found) > limit else None
+    return VersionPage(
+        items=[
+            VersionEntry(version=row.version, digest=row.digest)
+            for row in found[:limit]
+        ],
+        next_cursor=encode_cursor(last.published_at.isoformat(), str(last.id))
+        if last
+        else None,
     )
 
 
@@ -146,9 +179,11 @@ def best_of(session: Session, row: Vector, selector: Selector) -> Version | None
     if selector.constraint is None:
         heads = repositories.heads_of(session, [row.id])
         return newest_of(heads)
-    versions = repositories.list_versions(session, row.id)
-    best = best_version([version for version, _ in versions], selector.constraint)
-    return repositories.version_of_vector(session, row.id, best) if best else None
+    versions = repositories.list_versions(session, [row.id])
+    best = best_version(versions[row.id], selector.constraint)
+    if best is None:
+        return None
+    return repositories.versions_of_vectors(session, {row.id: best})[row.id]
 
 
 def newest_of(heads: Sequence[Head]) -> Version:

@@ -109,22 +109,44 @@ def fitting(
         if not heads:
             break
         after = (heads[-1].published_at, heads[-1].vector_id)
-        versions = (best_match(session, head, question.constraint) for head in heads)
-        matches.extend(match(found, verdict) for found in versions if found)
+        versions = best_matches(session, heads, question.constraint)
+        matches.extend(match(found, verdict) for found in versions)
     return matches[: question.limit]
 
 
-def best_match(session: Session, head: Head, constraint: str | None) -> Version | None:
-    """The newest version of a head's vector and family that the range allows."""
-    if constraint is None:
-        return head.version
-    versions = repositories.list_versions(
-        session, head.vector_id, fingerprint=head.fingerprint
+def best_matches(
+    session: Session, heads: Sequence[Head], constraint: str | None
+) -> list[Version]:
+    """The newest version that the range allows of each head's vector and family.
+
+    Vectors without any are left out.
+
+    Args:
+        session: of the transaction.
+        heads: of one family.
+        constraint: the range; None: any.
+    """
+    if constraint is None or not heads:
+        return [head.version for head in heads]
+    known = repositories.list_versions(
+        session,
+        [head.vector_id for head in heads],
+        fingerprint=heads[0].fingerprint,
     )
-    best = best_version([version for version, _ in versions], constraint)
-    if best is None or best == head.version.version:
-        return head.version if best else None
-    return repositories.version_of_vector(session, head.vector_id, best)
+    wanted = {}
+    for vector_id, versions in known.items():
+        best = best_version(versions, constraint)
+        if best is not None:
+            wanted[vector_id] = best
+    found = {
+        head.vector_id: head.version
+        for head in heads
+        if wanted.get(head.vector_id) == head.version.version
+    }
+    others = {key: best for key, best in wanted.items() if key not in found}
+    if others:
+        found |= repositories.versions_of_vectors(session, others)
+    return [found[head.vector_id] for head in heads if head.vector_id in found]
 
 
 def nearest(
@@ -169,8 +191,8 @@ def unfit(
     """The vectors of one other family, judged once for all."""
     architecture = Architecture.model_validate_json(document)
     verdict = compare(architecture, question.config)
-    versions = (best_match(session, head, question.constraint) for head in heads)
-    return [match(version, verdict) for version in versions if version]
+    versions = best_matches(session, heads, question.constraint)
+    return [match(version, verdict) for version in versions]
 
 
 def match(version: Version, verdict: Verdict) -> Match:

@@ -49,8 +49,7 @@ class RequestMiddleware:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
-                # Files are whatever a publisher sent: never let a browser guess.
-                headers["X-Content-Type-Options"] = "nosniff"
+                protect(headers)
             await send(message)
             # A file that the server sends by itself comes as its size.
             sent += len(message.get("body", b"")) + message.get("count", 0)
@@ -87,6 +86,16 @@ class RequestMiddleware:
                     received_bytes=received,
                     sent_bytes=sent,
                 )
+
+
+def protect(headers: MutableHeaders) -> None:
+    """Say of an answer what browsers and caches may not do with it."""
+    # Files are whatever a publisher sent: never let a browser guess.
+    headers["X-Content-Type-Options"] = "nosniff"
+    if "Cache-Control" not in headers:
+        # What is not said to be for everybody depends on who asks.
+        headers["Cache-Control"] = "private, no-cache"
+        headers.add_vary_header("Authorization")
 
 
 def is_blob(scope: Scope) -> bool:

@@ -7,8 +7,13 @@ it lies and entries that come or go meanwhile move nobody else's.
 import base64
 import binascii
 import json
+from datetime import UTC, datetime
+from uuid import UUID
 
 from safegene_registry.problems import Fault, ProblemError
+
+MIN_YEAR = 2000
+"""Nothing was published before."""
 
 
 def encode_cursor(*key: str) -> str:
@@ -43,6 +48,28 @@ def decode_cursor(cursor: str, parts: int) -> list[str]:
         and all(isinstance(part, str) and part.isprintable() for part in key)
     ):
         return key
-    fault = Fault("/query/cursor", "not a cursor of this registry")
-    detail = "The cursor is not one that this registry gave out; start without one."
-    raise ProblemError(detail, "invalid-request", faults=[fault])
+    raise wrong_cursor()
+
+
+def decode_time_cursor(cursor: str) -> tuple[datetime, UUID]:
+    """The time and the id after which a page starts, of a list sorted by those.
+
+    Raises:
+        ProblemError: `invalid-request`.
+    """
+    time, key = decode_cursor(cursor, 2)
+    try:
+        at = datetime.fromisoformat(time)
+        # A database may not take what lies beyond its calendar, or has no zone.
+        if at.tzinfo is not None and at.year > MIN_YEAR:
+            return at.astimezone(UTC), UUID(key)
+    except (ValueError, OverflowError):
+        pass
+    raise wrong_cursor()
+
+
+def wrong_cursor() -> ProblemError:
+    """The problem of a cursor that no page of this list ended with."""
+    fault = Fault("/query/cursor", "not a cursor of this list")
+    detail = "The cursor is not one that this list gave out; start without one."
+    return ProblemError(detail, "invalid-request", faults=[fault])

@@ -20,6 +20,7 @@ from safegene_registry import public_repository
 from safegene_registry.addresses import address_key
 from safegene_registry.blob_downloads import file_answer, file_content
 from safegene_registry.catalog import LATEST, file_address
+from safegene_registry.conditional import tagged_response
 from safegene_registry.guards import count
 from safegene_registry.schemas import FileDetail, VersionDetail
 from safegene_registry.services import Services
@@ -88,7 +89,7 @@ def read_version(
     version = canonical_version(request.path_params["version"])
     with services.database.looking_up() as session:
         rows = public_repository.version_rows(session, vector, version)
-    return version_answer(vector, rows) if rows else None
+    return version_answer(request, vector, rows) if rows else None
 
 
 def read_newest(
@@ -101,7 +102,7 @@ def read_newest(
         rows = public_repository.head_rows(session, vector)
     newest = best_version([row.version for row in rows], None)
     found = [row for row in rows if row.version == newest]
-    return version_answer(vector, found) if found else None
+    return version_answer(request, vector, found) if found else None
 
 
 def read_file(
@@ -118,7 +119,7 @@ def read_file(
     return file_answer(request, services, found, path, is_public=True)
 
 
-def version_answer(vector: VectorName, rows: Any) -> Response:
+def version_answer(request: Request, vector: VectorName, rows: Any) -> Response:
     """A version as the interface shows it, from a row for each file."""
     first = rows[0]
     detail = VersionDetail(
@@ -137,4 +138,4 @@ def version_answer(vector: VectorName, rows: Any) -> Response:
             for row in rows
         ],
     )
-    return Response(detail.model_dump_json(), media_type="application/json")
+    return tagged_response(request, detail, is_public=True)

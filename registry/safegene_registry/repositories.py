@@ -5,13 +5,14 @@ none begins, commits or decides anything. Joins are written out, since every
 relationship refuses to load by itself.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import Row, Select, func, select, tuple_
 from sqlalchemy.orm import Session, contains_eager, undefer
 
 from safegene.artifact.manifest import BaseModelRef
@@ -136,15 +137,38 @@ def find_head(session: Session, vector_id: UUID, fingerprint: str) -> Head | Non
 
 
 def list_versions(
-    session: Session, vector_id: UUID, *, fingerprint: str | None = None
-) -> Sequence[tuple[str, str]]:
-    """Version and digest of everything published of a vector, in no order."""
-    query = select(Version.version, Version.digest).where(
-        Version.vector_id == vector_id
+    session: Session,
+    vector_ids: Iterable[UUID],
+    *,
+    fingerprint: str | None = None,
+) -> Mapping[UUID, Sequence[str]]:
+    """Every version published of these vectors, in no order."""
+    query = select(Version.vector_id, Version.version).where(
+        Version.vector_id.in_(list(vector_ids))
     )
     if fingerprint is not None:
         query = query.where(Version.fingerprint == fingerprint)
-    return [(row.version, row.digest) for row in session.execute(query)]
+    found: dict[UUID, list[str]] = defaultdict(list)
+    for row in session.execute(query):
+        found[row.vector_id].append(row.version)
+    return found
+
+
+def recent_versions(
+    session: Session,
+    vector_id: UUID,
+    *,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+) -> Sequence[Row[str, str, datetime, UUID]]:
+    """Versions of a vector, most recently published first."""
+    query = select(
+        Version.version, Version.digest, Version.published_at, Version.id
+    ).where(Version.vector_id == vector_id)
+    if after is not None:
+        query = query.where(tuple_(Version.published_at, Version.id) < after)
+    query = query.order_by(Version.published_at.desc(), Version.id.desc())
+    return session.execute(query.limit(limit)).all()
 
 
 def find_version(
@@ -171,16 +195,17 @@ def find_version(
     return session.scalar(query)
 
 
-def version_of_vector(
-    session: Session, vector_id: UUID, version: str
-) -> Version | None:
-    """A version of a vector known by its key."""
-    return session.scalar(
+def versions_of_vectors(
+    session: Session, wanted: Mapping[UUID, str]
+) -> Mapping[UUID, Version]:
+    """One version each of vectors known by their keys."""
+    query = (
         select(Version)
         .join(Version.vector)
         .options(contains_eager(Version.vector))
-        .where(Version.vector_id == vector_id, Version.version == version)
+        .where(tuple_(Version.vector_id, Version.version).in_(list(wanted.items())))
     )
+    return {version.vector_id: version for version in session.scalars(query)}
 
 
 def base_model(version: Version) -> BaseModelRef:

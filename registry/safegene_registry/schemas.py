@@ -83,10 +83,20 @@ class VectorSummary(Schema):
 
 
 class VectorDetail(VectorSummary):
-    """A vector and all its versions."""
+    """A vector and the versions that were published last."""
 
     versions: list[VersionEntry]
-    """Newest first."""
+    """Those published last first; at most 50."""
+    next_cursor: str | None
+    """Give it as `cursor` to the list of versions for the rest; null: all are here."""
+
+
+class VersionPage(Schema):
+    """A page of a vector's versions, those published last first."""
+
+    items: list[VersionEntry]
+    next_cursor: str | None
+    """Give it as `cursor` to get the next page; null on the last."""
 
 
 class VectorPage(Schema):

@@ -275,6 +275,7 @@ REQUESTS: dict[str, Maker] = {
     "GET /v1/vectors": fixed(),
     f"GET {VECTOR}": fixed(path=FILE),
     f"GET {VECTOR}/resolve": fixed(path=FILE),
+    f"GET {VECTOR}/versions": fixed(path=FILE),
     f"GET {VERSION}": fixed(path=FILE),
     f"GET {VERSION}/manifest": fixed(path=FILE),
     f"GET {VERSION}/files/{{path}}": fixed(path=FILE),

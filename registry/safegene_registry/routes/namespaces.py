@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, status
+from fastapi import APIRouter, Path, Request, Response, status
 from sqlalchemy.orm import Session
 
 from safegene_registry import (
@@ -32,7 +32,14 @@ from safegene_registry.guards import (
 )
 from safegene_registry.models import Account, Namespace
 from safegene_registry.pages import encode_cursor
-from safegene_registry.routes.paging import CursorParam, LimitParam, after_text
+from safegene_registry.routes.paging import (
+    DEFAULT_LIMIT,
+    LINKED,
+    CursorParam,
+    LimitParam,
+    after_text,
+    link_next,
+)
 from safegene_registry.routes.responses import problems
 from safegene_registry.services import Services, ServicesDep
 
@@ -44,11 +51,14 @@ MEMBER_PATTERN = r"^[ -.0-~]+$"
 MemberPath = Annotated[str, Path(max_length=128, pattern=MEMBER_PATTERN)]
 
 
-@router.get("")
+@router.get("", responses=LINKED)
 def list_namespaces(
+    *,
+    request: Request,
+    response: Response,
     services: ServicesDep,
     access: Browser,
-    limit: LimitParam = 50,
+    limit: LimitParam = DEFAULT_LIMIT,
     cursor: CursorParam = None,
 ) -> NamespacePage:
     """Namespaces that the caller may read."""
@@ -58,9 +68,9 @@ def list_namespaces(
         )
         items = [namespace_summary(namespace) for namespace in found[:limit]]
     more = len(found) > limit
-    return NamespacePage(
-        items=items, next_cursor=encode_cursor(items[-1].name) if more else None
-    )
+    following = encode_cursor(items[-1].name) if more else None
+    link_next(request, response, following)
+    return NamespacePage(items=items, next_cursor=following)
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, responses=problems("name-taken"))
@@ -121,12 +131,15 @@ def set_quota(
         return namespace_detail(services, session, changed)
 
 
-@router.get("/{namespace}/members")
+@router.get("/{namespace}/members", responses=LINKED)
 def list_members(
+    *,
+    request: Request,
+    response: Response,
     services: ServicesDep,
     _access: Manager,
     namespace: NamespacePath,
-    limit: LimitParam = 50,
+    limit: LimitParam = DEFAULT_LIMIT,
     cursor: CursorParam = None,
 ) -> MemberPage:
     """Who may do what in a namespace."""
@@ -136,9 +149,9 @@ def list_members(
         )
         items = [member_detail(account, row.role) for row, account in found[:limit]]
     more = len(found) > limit
-    return MemberPage(
-        items=items, next_cursor=encode_cursor(items[-1].account) if more else None
-    )
+    following = encode_cursor(items[-1].account) if more else None
+    link_next(request, response, following)
+    return MemberPage(items=items, next_cursor=following)
 
 
 @router.put("/{namespace}/members/{account}", responses=problems("owner-required"))

@@ -16,9 +16,16 @@ from safegene_registry.access_schemas import (
 from safegene_registry.addresses import address_key
 from safegene_registry.guards import ANYBODY, Manager, NamespacePath, count
 from safegene_registry.models import Account, TrustedPublisher
-from safegene_registry.pages import decode_cursor, encode_cursor
+from safegene_registry.pages import encode_cursor
 from safegene_registry.routes.media import keep_out_of_caches
-from safegene_registry.routes.paging import CursorParam, LimitParam
+from safegene_registry.routes.paging import (
+    DEFAULT_LIMIT,
+    LINKED,
+    CursorParam,
+    LimitParam,
+    after_text,
+    link_next,
+)
 from safegene_registry.routes.responses import problems
 from safegene_registry.services import ServicesDep
 from safegene_registry.trusted_publishing import WantedPublisher
@@ -28,28 +35,30 @@ router = APIRouter(prefix="/v1", tags=["trusted publishers"])
 PublisherPath = Annotated[str, Path(max_length=64, pattern=rf"^{PART_PATTERN}$")]
 
 
-@router.get("/namespaces/{namespace}/publishers")
+@router.get("/namespaces/{namespace}/publishers", responses=LINKED)
 def list_publishers(
+    *,
+    request: Request,
+    response: Response,
     services: ServicesDep,
     _access: Manager,
     namespace: NamespacePath,
-    limit: LimitParam = 50,
+    limit: LimitParam = DEFAULT_LIMIT,
     cursor: CursorParam = None,
 ) -> PublisherPage:
     """Which CI jobs are trusted."""
-    after = None if cursor is None else decode_cursor(cursor, 1)[0]
     with services.database.reading() as session:
         found = access_repository.list_publishers(
-            session, namespace, after=after, limit=limit + 1
+            session, namespace, after=after_text(cursor), limit=limit + 1
         )
         items = [
             publisher_detail(publisher, account, member.role)
             for publisher, account, member in found[:limit]
         ]
     more = len(found) > limit
-    return PublisherPage(
-        items=items, next_cursor=encode_cursor(items[-1].account) if more else None
-    )
+    following = encode_cursor(items[-1].account) if more else None
+    link_next(request, response, following)
+    return PublisherPage(items=items, next_cursor=following)
 
 
 @router.post(

@@ -14,10 +14,23 @@ Responses = dict[int | str, dict[str, Any]]
 PROBLEM_SCHEMA = {"$ref": f"#/components/schemas/{Problem.__name__}"}
 
 
+COMMON = (
+    *("invalid-request", "payload-too-large"),
+    *("internal-error", "storage-unavailable"),
+)
+"""Problems that every endpoint may answer with."""
+
+
 def problems(*slugs: str) -> Responses:
-    """The problems an endpoint may answer with, for its `responses`."""
+    """The problems an endpoint may answer with, for its `responses`.
+
+    What is said here of a status stands in the place of what is said for all endpoints:
+    so the common problems of that status are named once more.
+    """
+    wanted = {PROBLEMS[slug].status for slug in slugs}
+    common = [slug for slug in COMMON if PROBLEMS[slug].status in wanted]
     found: dict[int, list[str]] = {}
-    for slug in slugs:
+    for slug in dict.fromkeys((*common, *slugs)):
         found.setdefault(PROBLEMS[slug].status, []).append(slug)
     return {
         status: {
@@ -41,9 +54,7 @@ def refusals(action: Action) -> Responses:
     return problems(*slugs)
 
 
-COMMON_RESPONSES = problems(
-    "invalid-request", "payload-too-large", "internal-error", "storage-unavailable"
-)
+COMMON_RESPONSES = problems(*COMMON)
 
 BINARY_SCHEMA = {"type": "string", "format": "binary"}
 
@@ -86,11 +97,25 @@ def describe_guard(operation: dict[str, Any], action: Action) -> None:
     responses = operation["responses"]
     for code, refusal in refusals(action).items():
         known = responses.setdefault(str(code), refusal)
-        if known is not refusal:
+        if refusal["description"] not in known["description"]:
             known["description"] += f" or {refusal['description']}"
     if action is not Action.PASS and RULES[action].scope is None:
         # What is public needs none.
         operation["security"] = [{}, *operation["security"]]
+
+
+TAGGED: Responses = {
+    200: {
+        "headers": {
+            "ETag": {
+                "description": "For `If-None-Match`: it changes with the answer",
+                "schema": {"type": "string"},
+            }
+        }
+    },
+    304: {"description": "The caller has the answer already"},
+}
+"""For the `responses` of `conditional.tagged_response`."""
 
 
 def content(media_type: str) -> Responses:

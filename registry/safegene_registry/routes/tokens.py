@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Response, status
+from fastapi import APIRouter, Path, Query, Request, Response, status
 from sqlalchemy.orm import Session
 
 from safegene_registry import access_repository, token_repository, tokens
@@ -21,10 +21,16 @@ from safegene_registry.access_schemas import (
 )
 from safegene_registry.guards import Delegator, Operator, TokenHolder
 from safegene_registry.models import Account, Token
-from safegene_registry.pages import decode_cursor, encode_cursor
-from safegene_registry.problems import ProblemError
+from safegene_registry.pages import decode_cursor, encode_cursor, wrong_cursor
 from safegene_registry.routes.media import keep_out_of_caches
-from safegene_registry.routes.paging import CursorParam, LimitParam, after_text
+from safegene_registry.routes.paging import (
+    DEFAULT_LIMIT,
+    LINKED,
+    CursorParam,
+    LimitParam,
+    after_text,
+    link_next,
+)
 from safegene_registry.routes.responses import problems
 from safegene_registry.services import Services, ServicesDep
 from safegene_registry.tokens import WantedToken
@@ -75,18 +81,21 @@ def revoke_current_token(services: ServicesDep, access: TokenHolder) -> None:
         )
 
 
-@router.get("/tokens")
+@router.get("/tokens", responses=LINKED)
 def list_tokens(
+    *,
+    request: Request,
+    response: Response,
     services: ServicesDep,
     access: Delegator,
-    every: EveryParam = False,  # noqa: FBT002 - a query parameter
-    limit: LimitParam = 50,
+    every: EveryParam = False,
+    limit: LimitParam = DEFAULT_LIMIT,
     cursor: CursorParam = None,
 ) -> TokenPage:
     """Tokens of one's own account that work, as far as this one reaches."""
     caller = access.caller
     with services.database.reading() as session:
-        return token_page(
+        page = token_page(
             services,
             session,
             account=caller.account,
@@ -95,6 +104,8 @@ def list_tokens(
             limit=limit,
             cursor=cursor,
         )
+    link_next(request, response, page.next_cursor)
+    return page
 
 
 @router.post(
@@ -131,11 +142,13 @@ def revoke_token(services: ServicesDep, access: Delegator, token_id: UUID) -> No
         )
 
 
-@router.get("/accounts")
+@router.get("/accounts", responses=LINKED)
 def list_accounts(
+    request: Request,
+    response: Response,
     services: ServicesDep,
     _access: Operator,
-    limit: LimitParam = 50,
+    limit: LimitParam = DEFAULT_LIMIT,
     cursor: CursorParam = None,
 ) -> AccountPage:
     """Everybody who may act here, CI jobs included."""
@@ -154,24 +167,27 @@ def list_accounts(
             for account in page
         ]
     more = len(found) > limit
-    return AccountPage(
-        items=items, next_cursor=encode_cursor(page[-1].name) if more else None
-    )
+    following = encode_cursor(page[-1].name) if more else None
+    link_next(request, response, following)
+    return AccountPage(items=items, next_cursor=following)
 
 
-@router.get("/accounts/{account}/tokens", responses=problems("not-found"))
+@router.get("/accounts/{account}/tokens", responses={**LINKED, **problems("not-found")})
 def list_account_tokens(
+    *,
+    request: Request,
+    response: Response,
     services: ServicesDep,
     _access: Operator,
     account: AccountPath,
-    every: EveryParam = False,  # noqa: FBT002 - a query parameter
-    limit: LimitParam = 50,
+    every: EveryParam = False,
+    limit: LimitParam = DEFAULT_LIMIT,
     cursor: CursorParam = None,
 ) -> TokenPage:
     """Tokens of an account."""
     with services.database.reading() as session:
         tokens.find_account(session, account)
-        return token_page(
+        page = token_page(
             services,
             session,
             account=account,
@@ -180,6 +196,8 @@ def list_account_tokens(
             limit=limit,
             cursor=cursor,
         )
+    link_next(request, response, page.next_cursor)
+    return page
 
 
 @router.post(
@@ -264,8 +282,7 @@ def after_id(cursor: str | None) -> UUID | None:
     try:
         return UUID(text)
     except ValueError as error:
-        detail = "The cursor is not one of this list; start without one."
-        raise ProblemError(detail, "invalid-request") from error
+        raise wrong_cursor() from error
 
 
 def token_detail(token: Token, account: Account) -> TokenDetail:

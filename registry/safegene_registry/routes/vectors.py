@@ -15,6 +15,7 @@ from safegene_registry.blob_downloads import (
     file_content,
 )
 from safegene_registry.catalog import Selector
+from safegene_registry.conditional import tagged_response
 from safegene_registry.downloads import Content, content_response
 from safegene_registry.guards import Browser, NamespaceReader
 from safegene_registry.problems import Fault, ProblemError
@@ -27,8 +28,20 @@ from safegene_registry.public_reads import (
 )
 from safegene_registry.repositories import SearchFilter
 from safegene_registry.routes.media import MANIFEST_MEDIA_TYPE
-from safegene_registry.routes.responses import content, problems
-from safegene_registry.schemas import VectorDetail, VectorPage, VersionDetail
+from safegene_registry.routes.paging import (
+    DEFAULT_LIMIT,
+    LINKED,
+    CursorParam,
+    LimitParam,
+    link_next,
+)
+from safegene_registry.routes.responses import TAGGED, content, problems
+from safegene_registry.schemas import (
+    VectorDetail,
+    VectorPage,
+    VersionDetail,
+    VersionPage,
+)
 from safegene_registry.services import Services, ServicesDep
 
 router = APIRouter(prefix="/v1/vectors", tags=["vectors"], route_class=PublicRoute)
@@ -62,36 +75,73 @@ def search_filter(
     )
 
 
-@router.get("")
+@router.get("", responses=LINKED)
 def search_vectors(
+    *,
+    request: Request,
+    response: Response,
     services: ServicesDep,
     access: Browser,
     wanted: Annotated[SearchFilter, Depends(search_filter)],
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(max_length=400)] = None,
+    limit: LimitParam = DEFAULT_LIMIT,
+    cursor: CursorParam = None,
 ) -> VectorPage:
     """Vectors by name; all filters must hold for the newest version."""
-    return catalog.search(services, access.reader, wanted, limit=limit, cursor=cursor)
+    page = catalog.search(services, access.reader, wanted, limit=limit, cursor=cursor)
+    link_next(request, response, page.next_cursor)
+    return page
 
 
-@router.get("/{namespace}/{name}", responses=problems("not-found"))
+@router.get(
+    "/{namespace}/{name}",
+    response_model=VectorDetail,
+    responses={**TAGGED, **problems("not-found")},
+)
 def get_vector(
-    services: ServicesDep, _access: NamespaceReader, vector: VectorDep
-) -> VectorDetail:
-    """A vector and all its versions."""
-    return catalog.describe(services, vector)
+    request: Request, services: ServicesDep, access: NamespaceReader, vector: VectorDep
+) -> Response:
+    """A vector and the versions that were published last."""
+    found = catalog.describe(services, vector, limit=DEFAULT_LIMIT)
+    answer = tagged_response(request, found, is_public=access.is_public)
+    link_next(request, answer, found.next_cursor, below="/versions")
+    return answer
 
 
-@router.get("/{namespace}/{name}/resolve", responses=problems("not-found"))
-@read_by(read_newest)
-def resolve_version(
+@router.get(
+    "/{namespace}/{name}/versions", responses={**LINKED, **problems("not-found")}
+)
+def list_versions(
+    *,
+    request: Request,
+    response: Response,
     services: ServicesDep,
     _access: NamespaceReader,
+    vector: VectorDep,
+    limit: LimitParam = DEFAULT_LIMIT,
+    cursor: CursorParam = None,
+) -> VersionPage:
+    """All versions of a vector, those published last first."""
+    page = catalog.list_versions(services, vector, limit=limit, cursor=cursor)
+    link_next(request, response, page.next_cursor)
+    return page
+
+
+@router.get(
+    "/{namespace}/{name}/resolve",
+    response_model=VersionDetail,
+    responses={**TAGGED, **problems("not-found")},
+)
+@read_by(read_newest)
+def resolve_version(
+    *,
+    request: Request,
+    services: ServicesDep,
+    access: NamespaceReader,
     vector: VectorDep,
     constraint: Annotated[str | None, Query(max_length=256)] = None,
     alias: Annotated[str | None, Query(max_length=64)] = None,
     digest: DigestParam | None = None,
-) -> VersionDetail:
+) -> Response:
     """The version that a range, an alias or a digest means; none means the newest."""
     selector = Selector(constraint=constraint, alias=alias, digest=digest)
     given = [key for key in ("constraint", "alias", "digest") if getattr(selector, key)]
@@ -99,21 +149,28 @@ def resolve_version(
         detail = f"At most one of constraint, alias and digest; got {', '.join(given)}."
         faults = [Fault(f"/query/{key}", "excludes the others") for key in given]
         raise ProblemError(detail, "invalid-request", faults=faults)
-    return catalog.resolve(services, vector, selector)
+    found = catalog.resolve(services, vector, selector)
+    return tagged_response(request, found, is_public=access.is_public)
 
 
-@router.get("/{namespace}/{name}/versions/{version}", responses=problems("not-found"))
+@router.get(
+    "/{namespace}/{name}/versions/{version}",
+    response_model=VersionDetail,
+    responses={**TAGGED, **problems("not-found")},
+)
 @read_by(read_version)
 def get_version(
+    request: Request,
     services: ServicesDep,
-    _access: NamespaceReader,
+    access: NamespaceReader,
     vector: VectorDep,
     version: VersionParam,
-) -> VersionDetail:
+) -> Response:
     """One version and its files."""
     with services.database.reading() as session:
         row = catalog.find_version(session, vector, version)
-        return catalog.version_detail(session, vector, row)
+        found = catalog.version_detail(session, vector, row)
+    return tagged_response(request, found, is_public=access.is_public)
 
 
 @router.get(

@@ -1,0 +1,31 @@
+"""Answers in JSON that change seldom: tagged, so that asking again costs little.
+
+They may be kept, and are asked about every time: a version can be yanked, a range can
+mean another version tomorrow. Bytes that never change are `downloads`' part.
+"""
+
+from fastapi import Request, Response
+from pydantic import BaseModel
+
+from safegene.artifact.digest import digest_bytes
+from safegene_registry.downloads import names_etag
+
+REVALIDATE = "no-cache"
+"""Keep it, and ask before using it."""
+
+
+def tagged_response(request: Request, body: BaseModel, *, is_public: bool) -> Response:
+    """Answer a GET with JSON, or with 304 if the caller has it already.
+
+    Args:
+        request: with its conditions.
+        body: of the answer.
+        is_public: whether caches between us and the caller may give it to others.
+    """
+    data = body.model_dump_json().encode()
+    etag = f'"{digest_bytes(data)}"'
+    who = "public" if is_public else "private"
+    headers = {"ETag": etag, "Cache-Control": f"{who}, {REVALIDATE}"}
+    if names_etag(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    return Response(data, headers=headers, media_type="application/json")

@@ -1,0 +1,125 @@
+"""A registry with as many rows of everything as wanted, written straight to its tables.
+
+`fill` adds to every list there is; blobs are there once, since rows share them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safegene_registry import membership, publishing, trusted_publishing
+from safegene_registry import publishing_repository as published
+from safegene_registry.access import Role, Scope, Visibility
+from safegene_registry.models import Account, Token
+from safegene_registry.services import utc_now
+from safegene_registry.tokens import WantedToken, create_token, user_account
+from sqlalchemy.orm import Session
+from support.access_world import ISSUER
+from support.registry_app import AppRegistry
+from support.versions import llama_config, write_version
+
+from safegene.artifact.architecture import architecture_from_config
+from safegene.artifact.manifest import Manifest
+
+ROOM = "crowd"
+VECTOR = f"{ROOM}/guard"
+OWNER = "tests"
+
+
+@dataclass
+class Crowd:
+    """The registry and what its rows are copies of."""
+
+    registry: AppRegistry
+    manifest: Manifest
+    token: str
+    """An operator's, of the account that owns everything."""
+
+    def fill(self, numbers: Iterable[int]) -> None:
+        """Add one row to every list for each number."""
+        services = self.registry.services
+        with services.database.writing() as session:
+            owner = user_account(session, OWNER, operator=True, by=OWNER)
+            for number in numbers:
+                self.add(session, owner, number)
+
+    def publish(self, numbers: Iterable[int]) -> None:
+        """Add a version of the vector, and another vector, for each number."""
+        with self.registry.services.database.writing() as session:
+            owner = user_account(session, OWNER, operator=True, by=OWNER)
+            token = self.token_of(session, owner, "publisher")
+            for number in numbers:
+                self.version(session, token, version=f"1.{number}.0")
+                self.version(session, token, name=f"guard-{number}")
+
+    def token_of(self, session: Session, owner: Account, name: str) -> Token:
+        """Make a token."""
+        wanted = WantedToken(name, Scope.READ, None, None)
+        _, token = create_token(session, owner, wanted, now=utc_now(), by=OWNER)
+        return token
+
+    def add(self, session: Session, owner: Account, number: int) -> None:
+        """Add one row to every list."""
+        name = f"n{number:04}"
+        self.room(session, owner, f"{ROOM}-{name}")
+        user_account(session, name, operator=False, by=OWNER)
+        membership.set_member(session, ROOM, name, Role.READER, by=OWNER)
+        trusted_publishing.add_publisher(
+            self.registry.services,
+            session,
+            ROOM,
+            trusted_publishing.WantedPublisher(
+                name, ISSUER, {"repository": f"acme/{name}"}
+            ),
+            created_by=owner,
+            by=OWNER,
+        )
+        token = self.token_of(session, owner, name)
+        self.version(session, token, name="guard", version=f"1.{number}.0")
+        self.version(session, token, name=f"guard-{name}", version="1.0.0")
+        # A family of its own, which fits nobody who asks for the first.
+        config = llama_config(hidden=64 + 4 * number)
+        other = architecture_from_config(config)
+        self.version(session, token, name=f"other-{name}", architecture=other)
+
+    def room(self, session: Session, owner: Account, name: str) -> None:
+        """Make a namespace."""
+        membership.create_namespace(
+            session,
+            name,
+            owner=owner,
+            visibility=Visibility.PUBLIC,
+            quota_bytes=None,
+            by=OWNER,
+        )
+
+    def version(self, session: Session, token: Token, **changed: Any) -> None:
+        """Publish a version without sending a byte of it."""
+        known = {name: getattr(self.manifest, name) for name in Manifest.model_fields}
+        manifest = Manifest.model_validate({**known, **changed})
+        version = published.add_version(
+            session,
+            manifest,
+            manifest_bytes=manifest.to_bytes(),
+            token_id=token.id,
+            published_at=utc_now(),
+        )
+        publishing.move_head(session, version)
+
+
+def new_crowd(registry: AppRegistry, directory: Path) -> Crowd:
+    """Publish one vector properly; `fill` adds the rest.
+
+    Args:
+        registry: an empty one, with the settings of `access_world`.
+        directory: for the files of that vector.
+    """
+    token = registry.token_of(OWNER, Scope.ADMIN, operator=True)
+    manifest = write_version(directory / "v", vector=VECTOR)
+    crowd = Crowd(registry, manifest, token)
+    with registry.services.database.writing() as session:
+        crowd.room(session, user_account(session, OWNER, operator=True, by=OWNER), ROOM)
+    answer = registry.publish(manifest, directory / "v")
+    assert answer.status_code == 201, answer.text
+    return crowd

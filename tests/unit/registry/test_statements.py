@@ -1,0 +1,155 @@
+"""Every route that reads asks the database a fixed number of questions.
+
+Counted as the database gets them, with one row in every list and with many.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import event
+from support.access_world import REQUESTS, SETTINGS, VERSION
+from support.access_world import VECTOR as VECTOR_PATH
+from support.crowd import OWNER, ROOM, new_crowd
+from support.registry_app import MANIFEST_MEDIA_TYPE, app_registry, bearer
+from support.versions import llama_config
+
+MANY = 12
+FAMILIES = 10
+"""That do not fit and are named at most, each with a question or three."""
+
+TOKEN = 1
+"""Who asks; of every request with a token."""
+
+GUARD = TOKEN + 1
+"""How the caller stands to the namespace."""
+
+STATEMENTS = {
+    "GET /healthz": 0,
+    "GET /readyz": None,
+    "GET /metrics": 0,
+    "GET /problems/{slug}": 0,
+    "GET /v1/vectors": TOKEN + 2,
+    f"GET {VECTOR_PATH}": GUARD + 3,
+    f"GET {VECTOR_PATH}/versions": GUARD + 2,
+    f"GET {VECTOR_PATH}/resolve": GUARD + 3,
+    f"GET {VERSION}": GUARD + 2,
+    f"GET {VERSION}/manifest": GUARD + 1,
+    f"GET {VERSION}/files/{{path}}": GUARD + 2,
+    f"HEAD {VERSION}/files/{{path}}": GUARD + 2,
+    "GET /v1/uploads/{upload_id}": TOKEN + 7,
+    "GET /v1/namespaces": TOKEN + 1,
+    "GET /v1/namespaces/{namespace}": GUARD + 2,
+    "GET /v1/namespaces/{namespace}/members": GUARD + 1,
+    "GET /v1/namespaces/{namespace}/publishers": GUARD + 1,
+    "GET /v1/whoami": TOKEN + 2,
+    "GET /v1/tokens": TOKEN + 1,
+    "GET /v1/accounts": TOKEN + 1,
+    "GET /v1/accounts/{account}/tokens": TOKEN + 2,
+}
+"""What each takes; None: in a thread of its own, with time-outs of its own."""
+
+PLACES = {
+    "namespace": ROOM,
+    "name": "guard",
+    "version": "1.0.0",
+    "path": "README.md",
+    "account": OWNER,
+    "slug": "forbidden",
+}
+
+
+@contextmanager
+def counted(database) -> Iterator[list[str]]:
+    """Write down the questions that the database is asked."""
+    seen: list[str] = []
+
+    def note(_connection, _cursor, statement, *_):
+        if statement.lstrip().startswith(("SELECT", "WITH")):
+            seen.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)
+
+
+@pytest.fixture(scope="module")
+def crowds(tmp_path_factory, module_parts):
+    """A registry with one row in every list, to be filled later on."""
+    root = tmp_path_factory.mktemp("crowd")
+    with app_registry(root / "data", **SETTINGS, **module_parts) as registry:
+        crowd = new_crowd(registry, root)
+        crowd.fill([1])
+        yield crowd
+
+
+def asked(crowd, method, path, **body):
+    """How often the database is asked for one request."""
+    with counted(crowd.registry.services.database) as seen:
+        answer = crowd.registry.client.request(
+            method, path, headers=bearer(crowd.token), **body
+        )
+    assert answer.status_code in (200, 401), answer.text
+    return len(seen)
+
+
+def reading_routes():
+    return [route for route in REQUESTS if route.split()[0] in ("GET", "HEAD")]
+
+
+def test_every_route_that_reads_is_counted():
+    assert set(STATEMENTS) == set(reading_routes())
+
+
+def test_no_route_asks_more_often_where_there_is_more(crowds):
+    """In one test, since the second count needs what the first must not see."""
+    upload = open_upload(crowds)
+    routes = {}
+    for route in reading_routes():
+        method, _, path = route.partition(" ")
+        for name, value in {**PLACES, "upload_id": upload}.items():
+            path = path.replace("{" + name + "}", value)
+        routes[route] = method, path
+    ranged = routes[f"GET {VECTOR_PATH}/resolve"]
+    routes["in a range"] = ranged[0], f"{ranged[1]}?constraint=~%3D1.0"
+    expected = {**STATEMENTS, "in a range": GUARD + 4}
+
+    one = {route: asked(crowds, *request) for route, request in routes.items()}
+    questions = [asked_what_fits(crowds, constraint) for constraint in (None, "<9")]
+    crowds.fill(range(2, 2 + MANY))
+    many = {route: asked(crowds, *request) for route, request in routes.items()}
+    again = [asked_what_fits(crowds, constraint) for constraint in (None, "<9")]
+
+    assert one == {
+        route: one[route] if count is None else count
+        for route, count in expected.items()
+    }
+    assert many == one
+    assert again[0] - questions[0] <= FAMILIES
+    assert again[1] <= TOKEN + 3 + 1 + 3 * FAMILIES
+
+
+def open_upload(crowd) -> str:
+    """An upload that nothing was sent of."""
+    changed = crowd.manifest.model_copy(update={"version": "9.0.0"})
+    answer = crowd.registry.client.post(
+        "/v1/uploads",
+        content=type(changed).model_validate(changed.model_dump()).to_bytes(),
+        headers={**bearer(crowd.token), "Content-Type": MANIFEST_MEDIA_TYPE},
+    )
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"]
+
+
+def asked_what_fits(crowd, constraint):
+    """How often the database is asked which vectors fit a model."""
+    body = {"config": llama_config(), "constraint": constraint}
+    with counted(crowd.registry.services.database) as seen:
+        answer = crowd.registry.client.post(
+            "/v1/compatibility", json=body, headers=bearer(crowd.token)
+        )
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["fits"]) > 1
+    return len(seen)
