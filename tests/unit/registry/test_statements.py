@@ -39,7 +39,7 @@ STATEMENTS = {
     f"HEAD {VERSION}/files/{{path}}": GUARD + 2,
     "GET /v1/uploads/{upload_id}": TOKEN + 7,
     "GET /v1/namespaces": TOKEN + 1,
-    "GET /v1/namespaces/{namespace}": GUARD + 2,
+    "GET /v1/namespaces/{namespace}": GUARD + 3,
     "GET /v1/namespaces/{namespace}/members": GUARD + 1,
     "GET /v1/namespaces/{namespace}/publishers": GUARD + 1,
     "GET /v1/whoami": TOKEN + 2,
