@@ -18,8 +18,9 @@ from benchmarks.registry.servers import LocalServer, Mlflow, Nginx, Registry
 from benchmarks.registry.versions import LARGE, RANK, SMALL, Versions
 from scripts.services import manage
 
-PARTS = ("transfers", "downloads", "small")
-ROUNDS = {"transfers": 5, "downloads": 15, "small": 9}
+ROUNDS = {"publish": 5, "pull": 7, "downloads": 15, "small": 9}
+"""Of each part."""
+
 DATABASES = ("safegene", "small", "mlflow")
 TARGETS = {
     "publish_vs_boto3": 0.9,
@@ -85,20 +86,36 @@ def running(*servers: LocalServer) -> Iterator[None]:
             server.stop(kill=False)
 
 
-def run_transfers(
+def run_publish(
     benchmark: Benchmark, place: Path, servers: Servers, rounds: int
 ) -> None:
-    """Publish and pull against boto3."""
+    """Publishing against boto3."""
+    with transferring(place, servers) as (ours, peer):
+        transfers.compare_publishing(benchmark, ours, peer, rounds)
+
+
+def run_pull(benchmark: Benchmark, place: Path, servers: Servers, rounds: int) -> None:
+    """Pulling against boto3."""
+    with transferring(place, servers) as (ours, peer):
+        transfers.compare_pulling(benchmark, ours, peer, rounds)
+
+
+@contextmanager
+def transferring(
+    place: Path, servers: Servers
+) -> Iterator[tuple[transfers.Ours, transfers.Peer]]:
+    """Both sides, on one S3 server."""
     client = transfers.s3_client(servers.s3)
-    for bucket in (transfers.BUCKET, transfers.PEER_BUCKET):
-        client.create_bucket(Bucket=bucket)
-    versions = Versions(place / "versions", LARGE)
+    transfers.make_buckets(client)
     registry = Registry(place / "shared", servers.settings())
+    versions = Versions(place / "versions", LARGE)
     with running(registry):
         ours = transfers.Ours(place, registry.url, registry.token, versions)
-        peer = transfers.transfer_versions(place, versions, client)
-        transfers.compare(benchmark, ours, peer, rounds)
-    client.close()
+        try:
+            yield ours, transfers.transfer_versions(place, versions, client)
+        finally:
+            ours.registry.close()
+            client.close()
 
 
 def run_downloads(
@@ -129,7 +146,12 @@ def run(place: Path, parts: Sequence[str], rounds: int | None) -> None:
         "How fast is the registry beside bare boto3, nginx and MLflow?",
         {"rank": RANK, "model": LARGE, "parts": list(parts), "targets": TARGETS},
     )
-    runs = {"transfers": run_transfers, "downloads": run_downloads, "small": run_small}
+    runs = {
+        "publish": run_publish,
+        "pull": run_pull,
+        "downloads": run_downloads,
+        "small": run_small,
+    }
     with both_servers(place / "services") as servers:
         for part in parts:
             runs[part](benchmark, place, servers, rounds or ROUNDS[part])
@@ -150,7 +172,7 @@ def summary(benchmark: Benchmark) -> str:
 def main() -> None:
     """Run all of it, or parts."""
     parser = argparse.ArgumentParser(prog="benchmarks.registry", description=__doc__)
-    parser.add_argument("--only", choices=PARTS, action="append", help="parts to run")
+    parser.add_argument("--only", choices=ROUNDS, action="append", help="parts to run")
     parser.add_argument("--rounds", type=int, help="of each part, where time is short")
     options = parser.parse_args()
     # Below build and not in /tmp, which may be in memory; too large to be kept.
@@ -158,7 +180,7 @@ def main() -> None:
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     try:
-        run(place, options.only or PARTS, options.rounds)
+        run(place, options.only or list(ROUNDS), options.rounds)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 

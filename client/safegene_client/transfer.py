@@ -1,15 +1,18 @@
 """Fetches one blob: only the ranges that are not here yet, proved before it is used.
 
 The partial file is always a prefix of the blob, so an interrupted download goes on
-where it stopped. Ranges whose segment digests an older version has are copied from it.
-Whatever the bytes' way, the whole blob is hashed while it is written.
+where it stopped. Large blobs are fetched in pieces, several at once. Ranges whose
+segment digests an older version has are copied from it. Whatever the bytes' way, the
+whole blob is hashed while it is written.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO
 
 import httpx
@@ -22,8 +25,14 @@ from safegene.errors import (
     SizeMismatchError,
     TransportError,
 )
+from safegene_client.ahead import Ahead
 from safegene_client.session import Retries, Session
 from safegene_client.storage import storage_errors
+
+PIECE_BYTES = 8 << 20
+PIECES_AT_ONCE = 4
+LARGE_PIECES = 4
+"""So many pieces make it worth while to fetch several at once."""
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
@@ -52,6 +61,8 @@ class Blob:
     segments: Sequence[Segment] = ()
     donors: Mapping[str, LocalRange] | None = None
     """Where segments of known digest can be copied from."""
+    piece_bytes: int = PIECE_BYTES
+    """Of what is fetched in one request, where there are several at once."""
 
 
 def fetch_blob(
@@ -84,7 +95,7 @@ def fetch_blob(
     else:
         return
     # What lay here may have been the wrong part: once more, with nothing old.
-    clean = Blob(blob.path, blob.name, blob.digest, blob.size)
+    clean = replace(blob, segments=(), donors=None)
     fetch_blob(session, clean, partial, progress=progress)
 
 
@@ -155,21 +166,55 @@ def _pieces(blob: Blob) -> Iterator[tuple[int, int, LocalRange | None]]:
 
 
 def _remote(session: Session, blob: Blob, begin: int, stop: int) -> Iterator[bytes]:
+    """Bytes from the registry; of large blobs several pieces at once."""
+    piece = blob.piece_bytes
+    end = min(begin + piece, stop) if stop - begin >= LARGE_PIECES * piece else stop
+    with _asked(session, blob, blob.path, begin, end) as response:
+        if response.status_code != HTTPStatus.PARTIAL_CONTENT:
+            end = stop  # ranges are ignored: all of it comes in this answer
+        pieces = [(at, min(at + piece, stop)) for at in range(end, stop, piece)]
+        # Where the registry sends us, without asking it again for every piece.
+        place = str(response.url)
+
+        def fetch(first: int, last: int, ended: Event) -> list[bytes]:
+            found = []
+            with _asked(session, blob, place, first, last) as answer:
+                for chunk in _taken(answer, blob, first, last):
+                    if ended.is_set():
+                        break
+                    found.append(chunk)
+            return found
+
+        with Ahead(fetch, pieces, PIECES_AT_ONCE) if pieces else nullcontext() as ahead:
+            yield from _taken(response, blob, begin, end)
+            if ahead is not None:
+                yield from ahead.chunks()
+
+
+def _asked(
+    session: Session, blob: Blob, path: str, begin: int, stop: int
+) -> AbstractContextManager[httpx.Response]:
     # Bytes as stored: an encoded body would have other ranges.
     headers = {"Accept-Encoding": "identity"}
     if (begin, stop) != (0, blob.size):
         headers["Range"] = f"bytes={begin}-{stop - 1}"
         headers["If-Range"] = f'"{blob.digest}"'
-    with session.stream("GET", blob.path, headers=headers) as response:
-        skip, left = begin - _first_byte(response, blob, begin), stop - begin
-        for chunk in response.iter_raw():
-            if left == 0:
-                break  # a server that ignores ranges goes on to the end
-            wanted = chunk[skip : skip + left]
-            skip = max(0, skip - len(chunk))
-            left -= len(wanted)
-            if wanted:
-                yield wanted
+    return session.stream("GET", path, headers=headers)
+
+
+def _taken(
+    response: httpx.Response, blob: Blob, begin: int, stop: int
+) -> Iterator[bytes]:
+    """The bytes asked for, of what came."""
+    skip, left = begin - _first_byte(response, blob, begin), stop - begin
+    for chunk in response.iter_raw():
+        if left == 0:
+            break  # a server that ignores ranges goes on to the end
+        wanted = chunk[skip : skip + left]
+        skip = max(0, skip - len(chunk))
+        left -= len(wanted)
+        if wanted:
+            yield wanted
     if left:
         message = f"{blob.name}: the connection ended {left} bytes early"
         raise TransportError(message)

@@ -282,3 +282,64 @@ except LocalStorageError as error:
     assert str(part) in done.stdout
     assert "free some space" in done.stdout
     assert list(Path(tmp_path).iterdir()) == []
+
+
+PIECE = 4096
+PIECES = [(at, min(at + PIECE, len(DATA))) for at in range(0, len(DATA), PIECE)]
+
+
+def spans_asked_for(server):
+    return sorted(got.headers["range"] for got in server.requests)
+
+
+def test_a_large_blob_comes_in_pieces(serve, session_with, tmp_path):
+    server = serve(lambda got: file_reply(got, DATA))
+    blob = blob_of(DATA, piece_bytes=PIECE)
+
+    fetch_blob(session_with(server.url), blob, tmp_path / "part")
+
+    assert (tmp_path / "part").read_bytes() == DATA
+    wanted = sorted(f"bytes={first}-{stop - 1}" for first, stop in PIECES)
+    assert spans_asked_for(server) == wanted
+
+
+def test_pieces_need_a_server_that_knows_ranges(serve, session_with, tmp_path):
+    server = serve(lambda got: file_reply(got, DATA, ranges=False))
+    blob = blob_of(DATA, piece_bytes=PIECE)
+
+    fetch_blob(session_with(server.url), blob, tmp_path / "part")
+
+    assert (tmp_path / "part").read_bytes() == DATA
+    assert len(server.requests) == 1
+
+
+def test_a_piece_that_breaks_off_is_fetched_again(serve, session_with, tmp_path):
+    broken = []
+
+    def reply(got):
+        cut = None
+        if got.headers["range"] == f"bytes={5 * PIECE}-{6 * PIECE - 1}" and not broken:
+            broken.append(got)
+            cut = 10
+        return file_reply(got, DATA, cut_after=cut)
+
+    server = serve(reply)
+    blob = blob_of(DATA, piece_bytes=PIECE)
+
+    fetch_blob(session_with(server.url), blob, tmp_path / "part")
+
+    assert broken
+    assert (tmp_path / "part").read_bytes() == DATA
+
+
+def test_who_redirects_is_asked_once_for_all_pieces(serve, session_with, tmp_path):
+    store = serve(lambda got: file_reply(got, DATA))
+    away = {"Location": f"{store.url}/there?signed=yes"}
+    server = serve(lambda _: Reply(307, b"", away))
+    blob = blob_of(DATA, piece_bytes=PIECE)
+
+    fetch_blob(session_with(server.url), blob, tmp_path / "part")
+
+    assert (tmp_path / "part").read_bytes() == DATA
+    assert (len(server.requests), len(store.requests)) == (1, len(PIECES))
+    assert {got.query["signed"] for got in store.requests} == {"yes"}
