@@ -14,7 +14,7 @@ import psycopg
 
 from benchmarks.harness import OUT, Benchmark
 from benchmarks.registry import downloads, small, transfers
-from benchmarks.registry.servers import LocalServer, Mlflow, Nginx, Registry
+from benchmarks.registry.servers import Mlflow, Nginx, Registry, running
 from benchmarks.registry.versions import LARGE, RANK, SMALL, Versions
 from scripts.services import manage
 
@@ -72,18 +72,6 @@ def both_servers(place: Path) -> Iterator[Servers]:
         yield Servers(place)
     finally:
         manage.down(names, place, wipe=True)
-
-
-@contextmanager
-def running(*servers: LocalServer) -> Iterator[None]:
-    """Start servers, and stop them."""
-    try:
-        for server in servers:
-            server.start()
-        yield
-    finally:
-        for server in servers:
-            server.stop(kill=False)
 
 
 def run_publish(

@@ -32,10 +32,11 @@ def spans_of(entry: FileEntry) -> list[tuple[int, int]]:
     ]
 
 
-def fetch(connection: Connection, target: str, spans: Sequence[Span]) -> None:
-    """Download a file, or ranges of it one after the other."""
-    for span in spans:
-        connection.get(target, span=span)
+def fetch(url: str, target: str, spans: Sequence[Span]) -> None:
+    """Download a file, or ranges of it one after the other, over one connection."""
+    with Connection(url) as connection:
+        for span in spans:
+            connection.get(target, span=span)
 
 
 def check_bytes(url: str, target: str, entry: FileEntry, span: Span) -> None:
@@ -74,14 +75,14 @@ def compare(
     spans = spans_of(entry)
     check_bytes(registry.url, target, entry, spans[0])
     check_bytes(nginx.url, peer_target, entry, spans[0])
-    with Connection(registry.url) as ours, Connection(nginx.url) as theirs:
-        cases: dict[str, Callable[[], object]] = {
-            "embedded whole file": partial(fetch, ours, target, [None]),
-            "nginx whole file": partial(fetch, theirs, peer_target, [None]),
-            "embedded ranges": partial(fetch, ours, target, spans),
-            "nginx ranges": partial(fetch, theirs, peer_target, spans),
-        }
-        benchmark.measure(cases, rounds=rounds)
+    ours, theirs = registry.url, nginx.url
+    cases: dict[str, Callable[[], object]] = {
+        "embedded whole file": partial(fetch, ours, target, [None]),
+        "nginx whole file": partial(fetch, theirs, peer_target, [None]),
+        "embedded ranges": partial(fetch, ours, target, spans),
+        "nginx ranges": partial(fetch, theirs, peer_target, spans),
+    }
+    benchmark.measure(cases, rounds=rounds)
     benchmark.figures["bytes of a range"] = float(spans[0][1] - spans[0][0])
     benchmark.figures["ranges"] = float(len(spans))
     found = [

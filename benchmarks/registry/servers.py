@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -226,3 +228,15 @@ class Mlflow(LocalServer):
 def find_nginx() -> str:
     """Debian has it where only root looks."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin") or ""
+
+
+@contextmanager
+def running(*servers: LocalServer) -> Iterator[None]:
+    """Start servers, and stop them."""
+    try:
+        for server in servers:
+            server.start()
+        yield
+    finally:
+        for server in servers:
+            server.stop(kill=False)
