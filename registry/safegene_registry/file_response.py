@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from anyio.to_thread import run_sync
 from starlette.responses import Response
@@ -42,13 +42,20 @@ class FileResponse(Response):
         self.status_code = status_code
         self.media_type = media_type
         self.background = None
+        self.file: BinaryIO | None = None
         self.init_headers(headers)
+
+    def open(self) -> None:
+        """Open the file now, for who is in a thread that may wait for the disk."""
+        self.file = self.opened.__enter__()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
         del receive
         # Opened first: what cannot be read is answered as such.
-        file = await run_sync(self.opened.__enter__)
+        if self.file is None:
+            await run_sync(self.open)
+        file = cast("BinaryIO", self.file)
         try:
             await send(
                 {

@@ -21,6 +21,7 @@ from safegene_registry.addresses import address_key
 from safegene_registry.blob_downloads import file_answer, file_content
 from safegene_registry.catalog import LATEST, file_address
 from safegene_registry.conditional import tagged_response
+from safegene_registry.file_response import FileResponse
 from safegene_registry.guards import count
 from safegene_registry.schemas import FileDetail, VersionDetail
 from safegene_registry.services import Services
@@ -67,6 +68,7 @@ def read(reader: Reader, request: Request) -> Response | None:
 
     Raises:
         ProblemError: `rate-limited`.
+        StorageError: the file cannot be opened.
     """
     services: Services = request.app.state.services
     given = request.path_params
@@ -79,6 +81,8 @@ def read(reader: Reader, request: Request) -> Response | None:
         # What is left to the route is counted there.
         host = request.client.host if request.client else None
         count(services.limiter, f"address {address_key(host)}")
+    if isinstance(answer, FileResponse):
+        answer.open()
     return answer
 
 

@@ -25,6 +25,7 @@ class Application:
         self.span = (0, SIZE)
         self.ended = Event()
         self.offered = None
+        self.open_first = False
         self.error = None
 
     @contextmanager
@@ -38,14 +39,17 @@ class Application:
         start, stop = self.span
         headers = {"Content-Length": str(stop - start)}
         try:
-            await FileResponse(
+            answer = FileResponse(
                 self.opened(),
                 start,
                 stop,
                 status_code=200,
                 headers=headers,
                 media_type="application/octet-stream",
-            )(scope, receive, send)
+            )
+            if self.open_first:
+                answer.open()
+            await answer(scope, receive, send)
         except BaseException as error:
             self.error = error
             raise
@@ -129,6 +133,16 @@ def test_who_leaves_in_the_middle_disturbs_nobody(app, data, client):
 
         assert client.get(url).content == data
     assert app.error is None
+
+
+def test_a_file_may_have_been_opened_before(app, data, client):
+    """By who is in a thread already; it is closed as ever."""
+    app.open_first = True
+
+    with served(app) as url:
+        assert client.get(url).content == data
+
+    assert app.ended.is_set()
 
 
 def test_what_cannot_be_opened_is_no_half_answer(app, client):
