@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from benchmarks.harness import OUT, ROOT, Benchmark
@@ -46,9 +47,14 @@ from safegene.vectors.vector import SafetyVector
 PUBLISHED = ROOT / "docs" / "benchmarks" / "objective"
 TASK, KIND = "ag_news", "lora"
 DIGITS = 4
+MODERATE = 0.85
+"""Highest mean of the coefficients that recalibration comes to here with a KL budget of
+0.02. What lies beyond shows where the objective leads when no budget holds it."""
 OBJECTIVES: Mapping[str, Objective] = {
-    "ours, look-alikes count twice": Objective(lookalike_weight=2),
     "ours, as it is by default": Objective(),
+    "ours, look-alikes count twice": Objective(lookalike_weight=2),
+    "ours, look-alikes count four times": Objective(lookalike_weight=4),
+    "ours, look-alikes count six times": Objective(lookalike_weight=6),
     "ours, harmless prompts of no weight": Objective(
         lookalike_weight=0, ordinary_weight=0
     ),
@@ -181,6 +187,19 @@ def _sets() -> tuple[str, ...]:
     return (*HARMFUL, LOOKALIKE, XSTEST)
 
 
+def _correlations(found: Sequence[Setting]) -> dict[str, dict[str, Any]]:
+    """Of each objective with J, by the harmless set that J is taken on."""
+    return {
+        name: {
+            harmless: tracking(
+                found, objective, harmful=HARMFUL, harmless=(harmless,)
+            ).to_json()
+            for harmless in (LOOKALIKE, XSTEST)
+        }
+        for name, objective in OBJECTIVES.items()
+    }
+
+
 def tell(found: Sequence[Setting]) -> Path:
     """Print and write what came out."""
     prompts = {name: len(letters) for name, letters in found[0].refused.items()}
@@ -189,18 +208,17 @@ def tell(found: Sequence[Setting]) -> Path:
         "Does what recalibration lowers track J on prompts it never saw?",
         {"settings": len(found), "test_prompts": prompts},
     )
-    correlations: dict[str, dict[str, Any]] = {}
-    for name, objective in OBJECTIVES.items():
-        of_name = correlations[name] = {}
-        for harmless in (LOOKALIKE, XSTEST):
-            estimate = tracking(found, objective, harmful=HARMFUL, harmless=(harmless,))
-            of_name[harmless] = estimate.to_json()
-            benchmark.figures[f"{name}: rank correlation with J, {harmless}"] = (
-                estimate.value
-            )
+    correlations = _correlations(found)
+    moderate = [one for one in found if mean(one.coefficients) <= MODERATE]
+    benchmark.figures |= {
+        f"{name}: rank correlation with J, {harmless}": of_name[harmless]["value"]
+        for name, of_name in correlations.items()
+        for harmless in of_name
+    }
     ours = OBJECTIVES["ours, as it is by default"]
     benchmark.extra = {
         "correlations": correlations,
+        "correlations_of_moderate_settings": _correlations(moderate),
         "settings_measured": [
             {
                 "name": setting.name,
