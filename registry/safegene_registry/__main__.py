@@ -11,7 +11,12 @@ import click
 
 from safegene import __version__
 from safegene_registry.access_commands import member, namespace, publisher
-from safegene_registry.command_line import data_option, read_settings, say
+from safegene_registry.command_line import (
+    data_option,
+    existing_registry,
+    read_settings,
+    say,
+)
 from safegene_registry.token_commands import token
 
 EXIT_FAILED = 1
@@ -83,10 +88,7 @@ def gc(data: Path | None, *, dry_run: bool) -> None:
     from safegene_registry.services import open_services
     from safegene_registry.sweeping import remove_leftovers
 
-    settings = read_settings(data)
-    if settings.database_url is None and not settings.database_path.is_file():
-        message = f"there is no registry in {settings.data}"
-        raise click.UsageError(message)
+    settings = existing_registry(data)
     configure_logging(settings.log_format, "WARNING")
     server.prepare_data(settings).dispose()
     services = open_services(settings)
@@ -109,9 +111,18 @@ def main() -> None:
     try:
         cli()
     except Exception as error:  # noqa: BLE001 - the edge: report and exit
-        reason = error.strerror if isinstance(error, OSError) else None
-        say(f"safegene-registry: {reason or error}", err=True)
+        say(f"safegene-registry: {reason_of(error)}", err=True)
         sys.exit(EXIT_FAILED)
+
+
+def reason_of(error: Exception) -> str:
+    """What people are told: one sentence, without a number, SQL or parameters."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    # The driver's error inside SQLAlchemy's, whose text has the statement.
+    cause = getattr(error, "orig", None) or error
+    return str(cause).partition("\n")[0] or type(cause).__name__
 
 
 if __name__ == "__main__":

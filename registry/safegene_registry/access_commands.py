@@ -22,7 +22,7 @@ from safegene_registry.command_line import (
 
 quota_option = click.option(
     "--quota",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 2**62),
     default=None,
     help="Most bytes that its versions may add up to.",
 )

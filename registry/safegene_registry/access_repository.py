@@ -33,7 +33,7 @@ def readable(
     # An alias: the statement around it may be about namespaces as well.
     room = aliased(Namespace)
     visible: ColumnElement[bool] = room.visibility == Visibility.PUBLIC
-    if reader.account_id is not None:
+    if reader.sees_all or reader.account_id is not None:
         members = select(Member.namespace).where(
             Member.namespace == room.name, Member.account_id == reader.account_id
         )

@@ -1,5 +1,6 @@
 """What the commands share: where the registry is, and how they speak."""
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 BY = "command line"
 """Who did it, in the log; and the account that answers for trusted publishers."""
+
+MAX_NAME = 128
 
 MANY = 100_000
 """Rows that a list shows at most."""
@@ -53,28 +56,68 @@ def say(text: str, *, err: bool = False) -> None:
     (sys.stderr if err else sys.stdout).flush()
 
 
+def existing_registry(data: Path | None) -> "Settings":
+    """The settings of a registry that is there: a slip must not make another one."""
+    settings = read_settings(data)
+    if settings.database_url is None and not settings.database_path.is_file():
+        message = (
+            f"there is no registry in {settings.data}; --data or SAFEGENE_REGISTRY_DATA"
+            " says where it is, `safegene-registry serve` or `token create` makes one"
+        )
+        raise click.UsageError(message)
+    return settings
+
+
+def check_text(option: str, text: str, *, account: bool) -> None:
+    """Refuse names that the service would not take either.
+
+    Args:
+        option: of the command line, for the message.
+        text: what was given.
+        account: whether it names an account, not just a token.
+    """
+    from safegene_registry import access_schemas
+
+    label, name = access_schemas.LABEL_PATTERN, access_schemas.ACCOUNT_PATTERN
+    if len(text) <= MAX_NAME and re.fullmatch(name if account else label, text):
+        return
+    expected = (
+        "letters, digits, spaces and . _ @ + -, beginning with a letter or digit"
+        if account
+        else "printable ASCII"
+    )
+    message = f"{option}: expected 1 to {MAX_NAME} of {expected}, got {text!r}"
+    raise click.UsageError(message)
+
+
 @contextmanager
 def reading(data: Path | None) -> Iterator[tuple["Services", "Session"]]:
     """One snapshot of the registry's database, which is migrated if embedded."""
-    with opened(data) as services, services.database.reading() as session:
+    parts = opened(data, make=False)
+    with parts as services, services.database.reading() as session:
         yield services, session
 
 
 @contextmanager
-def writing(data: Path | None) -> Iterator[tuple["Services", "Session"]]:
-    """One write transaction on it."""
-    with opened(data) as services, services.database.writing() as session:
+def writing(
+    data: Path | None, *, make: bool = False
+) -> Iterator[tuple["Services", "Session"]]:
+    """One write transaction on it; `make` makes an embedded registry first."""
+    parts = opened(data, make=make)
+    with parts as services, services.database.writing() as session:
         yield services, session
 
 
 @contextmanager
-def opened(data: Path | None) -> Iterator["Services"]:
+def opened(data: Path | None, *, make: bool) -> Iterator["Services"]:
     """The parts of the registry that the settings describe."""
     from safegene_registry import server
     from safegene_registry.log import configure_logging
     from safegene_registry.services import open_services
 
-    settings = read_settings(data)
+    settings = read_settings(data) if make else existing_registry(data)
+    if settings.database_url is None and not settings.database_path.is_file():
+        say(f"There was no registry in {settings.data}; it is made now.", err=True)
     configure_logging(settings.log_format, settings.log_level)
     server.prepare_data(settings).dispose()
     services = open_services(settings)

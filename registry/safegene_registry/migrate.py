@@ -144,7 +144,12 @@ def migrating_sqlite(database: Database) -> Iterator[Connection]:
 
     SQLite changes a table by replacing it, which foreign keys must not notice.
     """
-    with database.write_engine.connect() as connection:
+    try:
+        connection = database.write_engine.connect()
+    except DBAPIError as error:
+        message = f"cannot open the database at {database.place}: {error.orig}"
+        raise MigrationError(message) from error
+    with connection:
         raw = connection.connection
         raw.execute("PRAGMA foreign_keys = OFF")
         try:

@@ -10,6 +10,7 @@ from safegene_registry.access import Scope
 from safegene_registry.command_line import (
     BY,
     MANY,
+    check_text,
     data_option,
     reading,
     say,
@@ -17,6 +18,9 @@ from safegene_registry.command_line import (
     told,
     writing,
 )
+
+MAX_DAYS = 3650
+"""As over HTTP."""
 
 
 @click.group()
@@ -40,9 +44,9 @@ def token() -> None:
 @click.option("--namespace", default=None, help="The only namespace that it opens.")
 @click.option(
     "--days",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MAX_DAYS),
     default=None,
-    help="Days until it expires.  [default: until it is revoked]",
+    help=f"Days until it expires, {MAX_DAYS} at most.  [default: until it is revoked]",
 )
 @click.option(
     "--operator",
@@ -62,7 +66,10 @@ def create_token(
     """Make a token and print it, once and alone, on standard output."""
     from safegene_registry import tokens
 
-    with writing(data) as (services, session):
+    check_text("--name", name, account=False)
+    whose = "--name, which without --account names the account as well"
+    check_text("--account" if account else whose, account or name, account=True)
+    with writing(data, make=True) as (services, session):
         owner = tokens.user_account(session, account or name, operator=operator, by=BY)
         lifetime = None if days is None else timedelta(days=days)
         wanted = tokens.WantedToken(name, Scope(scope), namespace, lifetime)
@@ -78,9 +85,11 @@ def create_token(
 @click.option("--all", "every", is_flag=True, help="Also those that work no longer.")
 def list_tokens(data: Path | None, account: str | None, *, every: bool) -> None:
     """List tokens: one a line, columns separated by tabs, never a secret."""
-    from safegene_registry import token_repository
+    from safegene_registry import token_repository, tokens
 
     with reading(data) as (services, session):
+        if account is not None:
+            tokens.find_account(session, account)
         found = token_repository.list_tokens(
             session,
             account=account,
@@ -107,7 +116,7 @@ def list_tokens(data: Path | None, account: str | None, *, every: bool) -> None:
 
 @token.command("revoke")
 @data_option
-@click.argument("token_id", metavar="ID", type=click.UUID, required=False)
+@click.argument("token_id", metavar="[ID]", type=click.UUID, required=False)
 @click.option("--account", default=None, help="End all tokens of this account.")
 def revoke_token(data: Path | None, token_id: UUID | None, account: str | None) -> None:
     """End a token, or all tokens of an account, from the next request on."""

@@ -174,7 +174,8 @@ def find_account(session: Session, name: str) -> Account:
 
 def no_account(name: str) -> ProblemError:
     """The problem."""
-    return ProblemError(f"There is no account {name!r}.", "not-found")
+    detail = f"There is no account {name!r}; it is made with its first token."
+    return ProblemError(detail, "not-found")
 
 
 def user_account(session: Session, name: str, *, operator: bool, by: str) -> Account:

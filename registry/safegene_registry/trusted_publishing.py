@@ -142,7 +142,10 @@ def check_trust(services: Services, wanted: WantedPublisher) -> None:
     if wanted.issuer not in issuers:
         known = ", ".join(issuers) or "none"
         faults.append(
-            Fault("/issuer", f"the registry's settings name {known}, not this one")
+            Fault(
+                "/issuer",
+                f"OIDC_ISSUERS of the registry's settings names {known}, not this one",
+            )
         )
     if not NAMING_CLAIMS & wanted.claims.keys():
         names = ", ".join(sorted(NAMING_CLAIMS))
