@@ -175,6 +175,7 @@ def identify(
         count(services.limiter, f"address {address}")
         raise
     request.state.principal_id = str(caller.token_id)
+    request.state.account = caller.account
     count(services.limiter, caller.token_id)
     services.usage.note(caller.token_id, now)
     return caller

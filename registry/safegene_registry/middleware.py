@@ -81,6 +81,7 @@ class RequestMiddleware:
                     path=scope["path"],
                     route=route_of(scope),
                     principal_id=scope["state"].get("principal_id"),
+                    account=scope["state"].get("account"),
                     status=status,
                     duration_ms=round(seconds * 1000, 1),
                     received_bytes=received,

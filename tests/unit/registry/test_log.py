@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from safegene_registry.access import Scope
 from safegene_registry.log import (
     configure_logging,
     get_logger,
@@ -13,7 +14,8 @@ from safegene_registry.log import (
     redact_text,
 )
 from safegene_registry.settings import LogFormat
-from support.registry_app import app_registry
+from support.registry_app import app_registry, bearer
+from support.versions import write_version
 
 
 @pytest.fixture(autouse=True)
@@ -154,7 +156,54 @@ def test_every_request_leaves_one_line_that_tells_how_it_went(capsys, tmp_path):
     assert record["path"] == "/v1/vectors/acme/none"
     assert record["method"] == "GET"
     assert record["status"] == 401
-    assert record["principal_id"] is None
+    assert record["principal_id"] is record["account"] is None
     assert record["duration_ms"] > 0
     assert record["sent_bytes"] == len(answer.content)
     assert secret not in written
+
+
+def served(written):
+    """What lines tell of requests, by route template and method."""
+    lines = [json.loads(line) for line in written.splitlines()]
+    requests = [line for line in lines if line["event"] == "request_served"]
+    return {(line["route"], line["method"]): line for line in requests}
+
+
+def test_a_session_leaves_a_line_a_request_and_no_secret(capsys, tmp_path, parts):
+    """Publishing, tokens, trusted publishers, metrics, a refusal and a bug."""
+    manifest = write_version(tmp_path / "v")
+    issuer, jwt = "https://issuer.test", "eyJhbGciOiJ.eyJpc3MiOiJ.c2lnbmF0dXJl"
+    settings = {**parts, "metrics_token": "m" * 32, "oidc_issuers": (issuer,)}
+    with app_registry(tmp_path / "data", **settings) as registry:
+        ann = registry.token_of("ann", Scope.ADMIN)
+        configure_logging(LogFormat.JSON, "DEBUG")
+        ask, headers = registry.client.request, bearer(ann)
+        asked = 8
+        made = ask("POST", "/v1/tokens", json={"name": "more"}, headers=headers)
+        new = made.json()["token"]
+        upload = registry.send(manifest, tmp_path / "v")
+        registry.complete(upload)
+        asked += 1 + len(upload["blobs"])
+        ask("GET", "/v1/whoami", headers=bearer(new))
+        ask("GET", "/v1/whoami", headers=bearer("sgt_" + "x" * 43))
+        ask("POST", "/v1/oidc/token", json={"namespace": "acme", "jwt": jwt})
+        ask("GET", "/metrics", headers=bearer("m" * 32))
+        ask("DELETE", f"/v1/tokens/{made.json()['id']}", headers=headers)
+        ask("GET", f"/v1/vectors/{ann}", headers=headers)
+        written = capsys.readouterr().err
+
+    requests = served(written)
+    lines = written.count('"event": "request_served"')
+    assert lines == asked
+    for secret in (ann, new, registry.token, jwt, "m" * 32, "x" * 43):
+        assert secret not in written
+    done = requests["/v1/uploads/{upload_id}/complete", "POST"]
+    assert (done["account"], done["status"]) == ("tests", 201)
+    sent = requests["/v1/uploads/{upload_id}/blobs/{digest}", "PUT"]
+    assert sent["received_bytes"] > 0
+    exchanged = requests["/v1/oidc/token", "POST"]
+    assert (exchanged["account"], exchanged["status"]) == (None, 401)
+    keys = {"request_id", "account", "principal_id", "route", "method", "status"}
+    keys |= {"duration_ms", "received_bytes", "sent_bytes", "timestamp", "level"}
+    assert all(keys <= line.keys() for line in requests.values())
+    assert len({line["request_id"] for line in requests.values()}) == len(requests)

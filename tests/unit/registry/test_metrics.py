@@ -1,8 +1,11 @@
 """`/metrics`: who may read it, what it counts, and that its labels stay few."""
 
+import re
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support.registry_app import AppRegistry, app_registry, bearer
+from support.sources import ROOT
 from support.versions import write_version
 
 from safegene.artifact.manifest import TENSORS_NAME
@@ -123,3 +126,43 @@ def test_a_request_that_fails_unforeseen_is_counted(registry):
 
     labels = {"route": "/breaks", "method": "GET", "status": "500"}
     assert value(samples(registry), "requests_total", **labels) == 1
+
+
+def test_the_operators_guide_names_what_there_is_and_only_that(registry):
+    """Its table, and the expressions that are worth an alarm."""
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    watch = page.partition("## Watch")[2]
+    registry.client.get("/v1/whoami")
+    text = registry.client.get("/metrics", headers=bearer(TOKEN)).text
+    families = list(text_string_to_metric_families(text))
+    prefix = "safegene_registry_"
+
+    table = watch.partition(f"| of `{prefix}` |")[2].partition("\n\n")[0]
+    first = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    told = {name for cell in first for name in re.findall(r"`(\w+)", cell)}
+    labels = dict(re.findall(r"`(\w+)\{([\w,]+)\}`", table))
+    used = set(re.findall(rf"{prefix}(\w+)", watch))
+    names = {
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in families
+        # The client library's own, of when each series began.
+        if not family.name.endswith("_created")
+    }
+    exported = {n.removeprefix(prefix) for n in names if n.startswith(prefix)}
+    samples_of = {
+        sample.name.removeprefix(prefix)
+        for family in families
+        for sample in family.samples
+    }
+    of_one = {
+        sample.name.removeprefix(prefix): set(sample.labels)
+        for family in families
+        for sample in family.samples
+    }
+
+    assert told == exported
+    assert used <= samples_of
+    assert len(used) > 3
+    for name, listed in labels.items():
+        sample = name if name in of_one else f"{name}_count"
+        assert set(listed.split(",")) == of_one[sample]
