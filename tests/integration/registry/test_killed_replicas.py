@@ -19,7 +19,7 @@ import httpx
 import pytest
 from safegene_client import Registry
 from safegene_client.uploads import upload_record
-from safegene_registry.models import Blob, Completion, Removal, Upload
+from safegene_registry.models import Blob, Completion, Removal, Reservation, Upload
 from safegene_registry.s3.keys import final_key
 from safegene_registry.services import Services, open_services
 from safegene_registry.settings import Settings
@@ -360,8 +360,8 @@ def sweep_in_days(services):
 
     with services.database.reading() as session:
         named = set(session.scalars(select(Blob.digest)))
-        assert session.scalars(select(Upload.id)).all() == []
-        assert session.scalars(select(Removal.digest)).all() == []
+        for left in (Upload.id, Reservation.upload_id, Removal.digest):
+            assert session.scalars(select(left)).all() == []
     bucket = services.store.bucket
     kept = {found.key for found in bucket.list("")}
     assert kept == {final_key(Digest.parse(digest)) for digest in named}

@@ -69,7 +69,9 @@ class Replicas:
 
 @pytest.fixture(scope="module")
 def replicas(shared_parts, tmp_path_factory):
-    environment = environment_of(shared_parts)
+    # Under a quota, who publishes into one namespace waits for the others there.
+    limited = {**shared_parts, "namespace_quota_bytes": 1 << 40}
+    environment = environment_of(limited)
     clients = []
     with ExitStack() as stack:
         for _ in range(2):
