@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from safegene_client import Registry
 from safegene_registry.db import Database
 from safegene_registry.migrate import upgrade
 from safegene_registry.postgresql import postgresql_url
@@ -31,6 +32,9 @@ pytestmark = pytest.mark.slow
 SERVERS = ("postgres", "seaweedfs")
 PUBLISHERS = 4
 READERS = 2
+
+PAUSE_SECONDS = 1
+"""Between two versions of a publisher; the test looks at all of them at its end."""
 
 DOWN_SECONDS = 20
 """How long the S3 server is away: longer than any client waits without being told."""
@@ -77,6 +81,7 @@ class Load:
                 check_right(client, answer.json(), manifest, place)
                 self.published.append((manifest, place))
                 version += 1
+                self.over.wait(PAUSE_SECONDS)
 
     def read(self, number: int) -> None:
         """Ask for what is there, and for what is not."""
@@ -194,13 +199,14 @@ def check_everything(replicas, load):
     for number, replica in enumerate(replicas):
         assert replica.process.poll() is None
         assert unready_parts(replica) == []
-        with client_of(replica.url, replica.token) as client:
+        with Registry(replica.url, cache=load.directory / "cache") as registry:
             for at in range(PUBLISHERS):
                 mine = [m for m, _ in load.published if m.name == f"p{at}"]
-                found = client.get(f"/v1/vectors/acme/p{at}").json()
-                assert found["version_count"] == len(mine)
-                told = {each["version"]: each["digest"] for each in found["versions"]}
+                found = registry.describe(f"acme/p{at}")
+                assert found.version_count == len(mine)
+                told = {each.version: each.digest for each in found.versions}
                 assert told == {m.version: str(m.digest) for m in mine}
+        with client_of(replica.url, replica.token) as client:
             for manifest, place in load.published[number::2]:
                 check_published(client, manifest, place)
 
