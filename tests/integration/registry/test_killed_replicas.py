@@ -37,7 +37,7 @@ from safegene.artifact.digest import Digest
 from safegene.artifact.manifest import FILE_NAMES, TENSORS_NAME
 from safegene.errors import AlreadyExistsError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 LARGE = {"rank": 512, "config": llama_config(hidden=1280, layers=1)}
 """A little more than a part of the least size."""

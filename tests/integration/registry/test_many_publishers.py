@@ -28,7 +28,7 @@ from safegene.artifact.digest import Digest, digest_chunks
 from safegene.artifact.manifest import Manifest
 from safegene.errors import AlreadyExistsError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 RIVALS = 50
 """Publishers of one version."""
@@ -130,7 +130,6 @@ def test_of_fifty_publishers_of_different_ones_one_succeeds(replicas, tmp_path):
         check_pulled(client, manifests[winner])
 
 
-@pytest.mark.timeout(900)
 def test_of_two_hundred_publishers_nobody_loses_anything(replicas, tmp_path):
     """Every version is there right afterwards, in both replicas, and whole."""
     manifests = []

@@ -27,7 +27,7 @@ from safegene.artifact.digest import digest_bytes
 from safegene.artifact.manifest import Manifest
 from scripts.services.manage import down, service, up
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SERVERS = ("postgres", "seaweedfs")
 PUBLISHERS = 4
