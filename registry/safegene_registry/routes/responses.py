@@ -118,11 +118,17 @@ TAGGED: Responses = {
 """For the `responses` of `conditional.tagged_response`."""
 
 
-def content(media_type: str) -> Responses:
-    """The answers of an endpoint that sends bytes."""
+def content(media_type: str, schema: dict[str, str] | None = None) -> Responses:
+    """The answers of an endpoint that sends bytes.
+
+    Args:
+        media_type: of them.
+        schema: of the whole of them; None: any bytes.
+    """
     body = {"content": {media_type: {"schema": BINARY_SCHEMA}}}
+    whole = {"content": {media_type: {"schema": schema or BINARY_SCHEMA}}}
     return {
-        200: {"description": "The bytes", **body},
+        200: {"description": "The bytes", **whole},
         206: {"description": "The requested range of the bytes", **body},
         304: {"description": "The caller has them already"},
         **problems("not-found", "range-not-satisfiable"),

@@ -176,7 +176,7 @@ def get_version(
 @router.get(
     "/{namespace}/{name}/versions/{version}/manifest",
     response_class=Response,
-    responses=content(MANIFEST_MEDIA_TYPE),
+    responses=content(MANIFEST_MEDIA_TYPE, {"type": "object"}),
 )
 def get_manifest(
     request: Request,
