@@ -19,7 +19,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("tests", "examples", "benchmarks", "docs", "scripts", "deployment")
-IGNORED = ("packaging", "integration/services/test_scripts.py")
+IGNORED = (
+    *("packaging", "integration/services/test_scripts.py"),
+    *("e2e/test_operations.py",),
+)
 COPIED_FILES = ("pyproject.toml", "README.md", "CHANGELOG.md", "docker-compose.yml")
 PROBE = "import safegene, safegene_client, safegene_registry as r; print(r.__file__)"
 

@@ -118,6 +118,45 @@ def test_the_proxys_template_takes_what_its_service_sets(services):
     )
 
 
+def test_what_goes_on_has_a_health_check(services):
+    """Steps end; whoever waits for them sees how."""
+    lasting = {name: each for name, each in services.items() if name not in STEPS}
+
+    for name, each in lasting.items():
+        check = each.get("healthcheck", {})
+        assert check.get("test", [""])[0] == "CMD", f"{name} has no health check"
+        assert {"interval", "timeout"} <= check.keys()
+    waited_for = {
+        (needed, how["condition"])
+        for each in services.values()
+        for needed, how in each.get("depends_on", {}).items()
+    }
+    assert waited_for == {
+        *((name, "service_completed_successfully") for name in STEPS),
+        *((name, "service_healthy") for name in (*SERVERS, *REPLICAS)),
+    }
+
+
+@pytest.mark.parametrize("name", [*SERVERS, *REPLICAS, PROXY])
+def test_no_secret_is_written_into_the_file(name):
+    """What a variable is put into is the file's; whatever has no variable is no key."""
+    document = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    environment = document["services"][name].get("environment", {})
+    secret = re.compile("PASSWORD|SECRET|KEY|TOKEN|DATABASE_URL")
+
+    for key, value in environment.items():
+        if secret.search(key):
+            assert ":?" in value, f"{name} sets {key} without asking for it"
+
+
+def test_every_image_is_pinned_to_a_version_or_is_ours(services):
+    images = {each["image"] for each in services.values()}
+
+    assert "safegene-registry" in images
+    others = images - {"safegene-registry"}
+    assert all(re.search(r":\d+(\.\d+)*$", image) for image in others)
+
+
 def test_ports_are_open_to_this_machine_only(services):
     ports = [port for each in services.values() for port in each.get("ports", [])]
 
