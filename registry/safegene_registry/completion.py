@@ -93,6 +93,7 @@ def give_up(services: Services, claims: Collection[UUID]) -> None:
 def run(services: Services, principal: Principal, upload_id: UUID, claim: UUID) -> None:
     """Complete an upload and write down how that ended."""
     with structlog.contextvars.bound_contextvars(upload_id=str(upload_id)):
+        problem: ProblemError | None
         try:
             with renewed(services, claim):
                 complete_upload(services, principal, upload_id)
@@ -106,11 +107,27 @@ def run(services: Services, principal: Principal, upload_id: UUID, claim: UUID) 
             detail = "The registry failed; the log has the reason."
             problem = ProblemError(detail, "internal-error")
         else:
-            give_up(services, [claim])
-            return
-        log.info("completion_refused", slug=problem.kind.slug)
-        with services.database.writing() as session:
-            completion_repository.fail_completion(session, claim, problem.document())
+            problem = None
+        try:
+            tell_end(services, claim, problem)
+        except ProblemError:
+            # The process is stopping, or the database is away: the claim runs out, and
+            # the next who asks has it begun anew.
+            log.exception("completion_not_told")
+
+
+def tell_end(services: Services, claim: UUID, problem: ProblemError | None) -> None:
+    """Write down how a completion ended; None: well.
+
+    Raises:
+        ProblemError: the database cannot take it.
+    """
+    if problem is None:
+        give_up(services, [claim])
+        return
+    log.info("completion_refused", slug=problem.kind.slug)
+    with services.database.writing() as session:
+        completion_repository.fail_completion(session, claim, problem.document())
 
 
 @contextmanager
