@@ -7,7 +7,7 @@ import time
 from zlib import crc32
 
 import pytest
-from support.gated_proxy import gated_proxy
+from support.guarded_site import guarded_site
 from support.safegene_command import finish
 from support.versions import llama_config, write_version
 
@@ -17,9 +17,16 @@ REACH_SECONDS = 120
 
 
 @pytest.fixture(scope="module")
-def registry_server(each_registry_server):
+def site(tmp_path_factory, module_parts):
     """On every kind of backend."""
-    return each_registry_server
+    with guarded_site(tmp_path_factory.mktemp("site"), module_parts) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def registry_server(site):
+    """What the command is told of, unless it goes through a network that stalls."""
+    return site.registry
 
 
 @pytest.fixture(autouse=True)
@@ -55,13 +62,13 @@ def files_in(root):
     ]
 
 
-def test_interrupted_push_leaves_nothing_visible(safegene, registry_server, large):
+def test_interrupted_push_leaves_nothing_visible(safegene, site, large):
     """A real SIGINT in the middle of a blob; pushing again then succeeds."""
     directory, manifest = large("pushed")
-    staged = set((registry_server.data / "staging").iterdir())
-    with gated_proxy(registry_server.url, upward=200_000) as proxy:
-        process = safegene.having(SAFEGENE_URL=proxy.url).start("push", directory)
-        assert proxy.reached.wait(REACH_SECONDS)
+    staged = site.staged()
+    with site.network(upward=200_000) as network:
+        process = safegene.having(SAFEGENE_URL=network.url).start("push", directory)
+        assert network.wait(REACH_SECONDS)
         process.send_signal(signal.SIGINT)
         ended = finish(process)
 
@@ -72,19 +79,17 @@ def test_interrupted_push_leaves_nothing_visible(safegene, registry_server, larg
     assert safegene.must("search", "pushed", "--namespace", "interruptions") == {
         "vectors": []
     }
-    assert set((registry_server.data / "staging").iterdir()) == staged
+    assert site.staged() == staged
     assert safegene.must("push", directory)["digest"] == str(manifest.digest)
 
 
-def test_interruption_does_not_wait_for_a_registry_that_is_gone(
-    safegene, registry_server, large
-):
+def test_interruption_does_not_wait_for_a_registry_that_is_gone(safegene, site, large):
     """The network is frozen: there is nobody to take the cancellation."""
     directory, manifest = large("frozen")
-    with gated_proxy(registry_server.url, upward=200_000) as proxy:
-        process = safegene.having(SAFEGENE_URL=proxy.url).start("push", directory)
-        assert proxy.reached.wait(REACH_SECONDS)
-        proxy.frozen.set()
+    with site.network(upward=200_000) as network:
+        process = safegene.having(SAFEGENE_URL=network.url).start("push", directory)
+        assert network.wait(REACH_SECONDS)
+        network.freeze()
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)
         ended = finish(process)
@@ -95,12 +100,12 @@ def test_interruption_does_not_wait_for_a_registry_that_is_gone(
     assert safegene.run("inspect", manifest.vector).code == 3
 
 
-def test_killed_push_leaves_nothing_visible(safegene, registry_server, large):
+def test_killed_push_leaves_nothing_visible(safegene, site, large):
     """No handler runs at all, as after a power cut."""
     directory, manifest = large("killed")
-    with gated_proxy(registry_server.url, upward=200_000) as proxy:
-        process = safegene.having(SAFEGENE_URL=proxy.url).start("push", directory)
-        assert proxy.reached.wait(REACH_SECONDS)
+    with site.network(upward=200_000) as network:
+        process = safegene.having(SAFEGENE_URL=network.url).start("push", directory)
+        assert network.wait(REACH_SECONDS)
         process.kill()
         finish(process)
 
@@ -108,16 +113,16 @@ def test_killed_push_leaves_nothing_visible(safegene, registry_server, large):
     assert safegene.must("push", directory)["digest"] == str(manifest.digest)
 
 
-def test_interrupted_pull_goes_on_where_it_stopped(safegene, registry_server, large):
+def test_interrupted_pull_goes_on_where_it_stopped(safegene, site, large):
     """What came is kept out of sight, and not fetched a second time."""
     directory, manifest = large("pulled")
     safegene.must("push", directory)
     size = manifest.file("adapter_model.safetensors").size
-    with gated_proxy(registry_server.url, downward=size // 2) as proxy:
-        process = safegene.having(SAFEGENE_URL=proxy.url).start(
+    with site.network(downward=size // 2) as network:
+        process = safegene.having(SAFEGENE_URL=network.url).start(
             "pull", manifest.identity
         )
-        assert proxy.reached.wait(REACH_SECONDS)
+        assert network.wait(REACH_SECONDS)
         cache = safegene.directory / "cache"
         deadline = time.monotonic() + REACH_SECONDS
         while not any(path.stat().st_size for path in files_in(cache / "partial")):
@@ -132,11 +137,11 @@ def test_interrupted_pull_goes_on_where_it_stopped(safegene, registry_server, la
     kept = part.stat().st_size
     assert 0 < kept < size
 
-    with gated_proxy(registry_server.url) as proxy:
-        pulled = safegene.having(SAFEGENE_URL=proxy.url).must(
+    with site.network() as network:
+        pulled = safegene.having(SAFEGENE_URL=network.url).must(
             "pull", manifest.identity, "--out", "copy"
         )
-        received = proxy.received
+        received = sum(proxy.received for proxy in network.proxies)
 
     assert pulled["digest"] == str(manifest.digest)
     assert verify_directory(safegene.directory / "copy") == manifest

@@ -10,6 +10,12 @@ from support.safegene_command import COMMAND
 from support.versions import llama_config, neox_config, write_version
 
 
+@pytest.fixture(scope="module")
+def registry_server(each_registry_server):
+    """On every kind of backend."""
+    return each_registry_server
+
+
 @pytest.fixture
 def published(safegene):
     """A version that is in the registry, and its namespace."""

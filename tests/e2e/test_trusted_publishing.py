@@ -3,6 +3,7 @@
 import os
 import subprocess
 
+from support.backends import environment_of
 from support.oidc_issuer import oidc_issuer
 from support.registry_server import COMMAND, running_registry
 from support.safegene_command import command_for
@@ -10,10 +11,11 @@ from support.scripted_server import json_reply, scripted_server
 from support.versions import write_version
 
 
-def test_a_job_of_github_actions_publishes_what_members_pull(tmp_path):
+def test_a_job_of_github_actions_publishes_what_members_pull(tmp_path, parts):
     """The job's identity is all it has; strangers are told that there is nothing."""
     with oidc_issuer() as issuer:
         environment = {
+            **environment_of(parts),
             "SAFEGENE_REGISTRY_OIDC_ISSUERS": issuer.url,
             "SAFEGENE_REGISTRY_OIDC_ALLOW_LOOPBACK": "true",
         }

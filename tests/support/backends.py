@@ -6,11 +6,12 @@ loads this module, so it imports the registry only when used.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import pytest
-from support.services import new_database
+from support.s3_stores import empty_bucket, s3_settings
+from support.services import S3Bucket, S3Server, new_bucket, new_database
 
 Parts = dict[str, Any]
 """Fields of `Settings` that say where a registry keeps its data."""
@@ -55,13 +56,47 @@ def backend_of(request: pytest.FixtureRequest, kind: str) -> NewBackend:
         return lambda: nullcontext({})
     server = request.getfixturevalue("postgres_server")
     template = request.getfixturevalue("migrated_database").rpartition("/")[2]
+    buckets = request.getfixturevalue("buckets")
 
     @contextmanager
     def shared() -> Iterator[Parts]:
-        with new_database(server, template=template) as url:
-            yield {"database_url": url}
+        with (
+            new_database(server, template=template) as url,
+            buckets.lent() as bucket,
+        ):
+            yield {"database_url": url, **s3_settings(bucket)}
 
     return shared
+
+
+class Buckets:
+    """Buckets of one server, emptied for the next who asks.
+
+    Making and removing one costs a server more than all that most tests do with it.
+    """
+
+    def __init__(self, server: S3Server, stack: ExitStack) -> None:
+        self._server = server
+        self._stack = stack
+        self._free: list[S3Bucket] = []
+
+    @contextmanager
+    def lent(self) -> Iterator[S3Bucket]:
+        """An empty bucket, until the end of the block."""
+        if self._free:
+            bucket = self._free.pop()
+        else:
+            bucket = self._stack.enter_context(new_bucket(self._server))
+        yield bucket
+        empty_bucket(bucket)
+        self._free.append(bucket)
+
+
+@pytest.fixture(scope="session")
+def buckets(s3_server: S3Server) -> Iterator[Buckets]:
+    """Of the server that tests run on."""
+    with ExitStack() as stack:
+        yield Buckets(s3_server, stack)
 
 
 @pytest.fixture
@@ -80,4 +115,10 @@ def module_parts(new_backend: NewBackend) -> Iterator[Parts]:
 
 def environment_of(parts: Parts) -> dict[str, str]:
     """The same for a process of its own."""
-    return {f"SAFEGENE_REGISTRY_{key.upper()}": str(v) for key, v in parts.items()}
+    return {f"SAFEGENE_REGISTRY_{key.upper()}": plain(v) for key, v in parts.items()}
+
+
+def plain(value: Any) -> str:
+    """A setting as text."""
+    reveal = getattr(value, "get_secret_value", None)
+    return str(value if reveal is None else reveal())

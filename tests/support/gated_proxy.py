@@ -23,20 +23,32 @@ class GatedProxy:
     ) -> None:
         parts = urlsplit(upstream)
         self._upstream = (parts.hostname, parts.port)
-        self._limits = {"up": upward, "down": downward}
-        self._gate = threading.Event()
         self._sockets: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.reached = threading.Event()
-        """Set when a connection waits at the gate."""
         self.frozen = threading.Event()
         """While set, nothing at all is forwarded."""
         self.received = 0
         """Bytes that came back from the server."""
+        self.arm(upward=upward, downward=downward)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def arm(self, *, upward: int | None = None, downward: int | None = None) -> None:
+        """Set the limits of connections that come from now on."""
+        self._limits = {"up": upward, "down": downward}
+        self._gate = threading.Event()
+        self.reached = threading.Event()
+        """Set when a connection waits at the gate."""
+
+    def disarm(self) -> None:
+        """Cut every connection, and let pass those that come from now on."""
+        sockets, self._sockets = self._sockets, []
+        close(sockets)
+        self.frozen.clear()
+        self._gate.set()
+        self.arm()
 
     def run(self) -> None:
         with suppress(OSError):
@@ -50,29 +62,32 @@ class GatedProxy:
                     ).start()
 
     def stop(self) -> None:
-        self.frozen.clear()
-        self._gate.set()
-        # Only a shutdown wakes a thread that waits in accept or recv.
-        for each in [self._listener, *self._sockets]:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+        close([self._listener])
+        self.disarm()
 
     def _forward(self, source: socket.socket, target: socket.socket, way: str) -> None:
-        limit, passed = self._limits[way], 0
+        limit, passed, gate = self._limits[way], 0, self._gate
         with suppress(OSError):
             while chunk := source.recv(CHUNK):
                 while self.frozen.is_set():
-                    self._gate.wait(0.01)
+                    gate.wait(0.01)
                 passed += len(chunk)
                 if limit is not None and passed > limit:
                     self.reached.set()
-                    self._gate.wait()
+                    gate.wait()
                 if way == "down":
                     self.received += len(chunk)
                 target.sendall(chunk)
         with suppress(OSError):
             target.shutdown(socket.SHUT_WR)
+
+
+def close(sockets: list[socket.socket]) -> None:
+    """Close them; only a shutdown wakes a thread that waits in accept or recv."""
+    for each in sockets:
+        with suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+        each.close()
 
 
 @contextmanager

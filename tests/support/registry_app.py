@@ -4,11 +4,12 @@ Everything is real but the network: requests go through the whole ASGI stack.
 """
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import httpx
@@ -21,10 +22,15 @@ from safegene_registry.settings import Settings
 from safegene_registry.tokens import WantedToken, create_token, user_account
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
+from support.stores import keys_of
 
 from safegene.artifact.manifest import Manifest
 
 MANIFEST_MEDIA_TYPE = "application/vnd.safegene.manifest+json"
+
+
+TICK = timedelta(milliseconds=20)
+"""More than there is between two ticks of the clock that dates files."""
 
 
 class Clock:
@@ -136,13 +142,32 @@ class AppRegistry:
         """The whole way; the response of the last step."""
         return self.complete(self.send(manifest, directory))
 
-    def staged_files(self) -> list[Path]:
+    def staged_files(self) -> list[PurePosixPath]:
         """Every file in the staging area, finished or not."""
-        return [path for path in (self.data / "staging").rglob("*") if path.is_file()]
+        return keys_of(self.services.store, "staging/")
 
-    def final_blobs(self) -> list[Path]:
+    def final_blobs(self) -> list[PurePosixPath]:
         """Every file in the final place, links on their way included."""
-        return [path for path in (self.data / "blobs").rglob("*") if path.is_file()]
+        return keys_of(self.services.store, "blobs/")
+
+    def make_old(self) -> None:
+        """Let the grace of every final blob be over, and not of any that comes later.
+
+        From now on the registry's clock stands still, and there is no grace.
+        """
+        # In whole seconds, as S3 servers tell times; and a little of the next one: the
+        # clock that dates files is behind the other by up to a tick.
+        now = utc_now().replace(microsecond=0) + timedelta(seconds=1)
+        if self.services.store.direct is None:
+            now = utc_now() + TICK
+        while utc_now() < now + TICK:
+            time.sleep(0.005)
+        settings = self.services.settings.model_copy(
+            update={"blob_grace": timedelta(0)}
+        )
+        self.app.state.services = dataclasses.replace(
+            self.services, now=lambda: now, settings=settings
+        )
 
 
 def bearer(token: str) -> dict[str, str]:

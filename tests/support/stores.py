@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from uuid import UUID, uuid4
 
 from safegene_registry.directory_store import DirectoryBlobStore
 from safegene_registry.storage import BlobStore
 from support.s3_stores import s3_store
+from support.services import S3Bucket
 
 from safegene.artifact.digest import Digest, digest_bytes
 
@@ -24,27 +25,22 @@ class Place:
     """A store, and a hand that reaches behind it."""
 
     store: BlobStore
-    write: Callable[[str, bytes], None]
-    """Puts bytes under a key, as a broken disk or a sender that nobody checks would."""
     again: Callable[[], BlobStore]
     """Opens the store anew, as another process does."""
 
+    def write(self, key: str, data: bytes) -> None:
+        """Put bytes under a key behind the store's back."""
+        write_behind(self.store, key, data)
+
 
 def directory_place(root: Path) -> Place:
-    def write(key: str, data: bytes) -> None:
-        path = root / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        path.write_bytes(data)
-
-    return Place(DirectoryBlobStore(root), write, lambda: DirectoryBlobStore(root))
+    """A store in a directory."""
+    return Place(DirectoryBlobStore(root), lambda: DirectoryBlobStore(root))
 
 
-def s3_place(bucket) -> Place:
-    def write(key: str, data: bytes) -> None:
-        bucket.client.put_object(Bucket=bucket.name, Key=key, Body=data)
-
-    return Place(s3_store(bucket), write, lambda: s3_store(bucket))
+def s3_place(bucket: S3Bucket) -> Place:
+    """A store in a bucket."""
+    return Place(s3_store(bucket), lambda: s3_store(bucket))
 
 
 def stage(store: BlobStore, upload_id: UUID, data: bytes = DATA) -> Digest:
@@ -88,6 +84,42 @@ def write_all(writer, data: bytes) -> None:
         writer.finish()
     finally:
         writer.abort()
+
+
+def real(store: BlobStore) -> BlobStore:
+    """What is behind the faults that tests have put before a store."""
+    return real(store.inner) if isinstance(store, Faulty) else store
+
+
+def keys_of(store: BlobStore, prefix: str) -> list[PurePosixPath]:
+    """The keys of everything that is kept below a prefix."""
+    found = real(store)
+    if not isinstance(found, DirectoryBlobStore):
+        return [PurePosixPath(each.key) for each in found.bucket.list(prefix)]
+    root = found.staging_root.parent
+    paths = (path for path in (root / prefix).rglob("*") if path.is_file())
+    return [PurePosixPath(path.relative_to(root)) for path in paths]
+
+
+def write_behind(store: BlobStore, key: str, data: bytes) -> None:
+    """Put bytes under a key, as a broken disk would, or a sender nobody checks."""
+    found = real(store)
+    if not isinstance(found, DirectoryBlobStore):
+        found.bucket.put(key, data)
+        return
+    path = found.staging_root.parent / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
+
+
+def remove_behind(store: BlobStore, key: str) -> None:
+    """Lose what is under a key."""
+    found = real(store)
+    if isinstance(found, DirectoryBlobStore):
+        (found.staging_root.parent / key).unlink()
+    else:
+        found.bucket.delete([key])
 
 
 class Faulty:

@@ -1,13 +1,11 @@
 """A failure at any step of completion: nothing is visible, and a retry succeeds."""
 
 import dataclasses
-from pathlib import Path
 from uuid import UUID
 
 import pytest
 from safegene_registry.db import Database
-from safegene_registry.directory_store import DirectoryBlobStore
-from safegene_registry.storage import StagedBlobMissingError
+from safegene_registry.storage import BlobStore, StagedBlobMissingError
 from support.faults import accept_inserts, refuse_inserts
 from support.stores import Faulty
 from support.versions import write_version
@@ -19,11 +17,11 @@ class PowerCutError(RuntimeError):
     """The process ends here."""
 
 
-class FailingStore(DirectoryBlobStore):
+class FailingStore(Faulty):
     """The real store, until its n-th call of one method."""
 
-    def __init__(self, root: Path, method: str, call: int) -> None:
-        super().__init__(root)
+    def __init__(self, store: BlobStore, method: str, call: int) -> None:
+        super().__init__(store)
         self.method = method
         self.left = call
 
@@ -37,17 +35,17 @@ class FailingStore(DirectoryBlobStore):
     def promote(self, upload_id: UUID, digest: Digest) -> None:
         """Promote or fail."""
         self.count("promote")
-        super().promote(upload_id, digest)
+        self.inner.promote(upload_id, digest)
 
     def open(self, digest: Digest, *, start: int = 0):
         """Read or fail."""
         self.count("open")
-        return super().open(digest, start=start)
+        return self.inner.open(digest, start=start)
 
     def discard(self, upload_id: UUID) -> None:
         """Discard or fail."""
         self.count("discard")
-        super().discard(upload_id)
+        self.inner.discard(upload_id)
 
 
 STEPS = [("promote", n) for n in (1, 2, 4)] + [("open", n) for n in (1, 4)]
@@ -63,7 +61,7 @@ def is_published(registry) -> bool:
 def test_a_crash_before_the_commit_shows_nothing(registry, tmp_path, method, call):
     upload = registry.send(write_version(tmp_path / "v"), tmp_path / "v")
     whole = registry.services
-    failing = FailingStore(registry.data, method, call)
+    failing = FailingStore(registry.services.store, method, call)
     registry.app.state.services = dataclasses.replace(whole, store=failing)
 
     failed = registry.complete(upload)
@@ -80,7 +78,7 @@ def test_a_crash_before_the_commit_shows_nothing(registry, tmp_path, method, cal
 def test_a_crash_after_the_commit_has_published(registry, tmp_path):
     upload = registry.send(write_version(tmp_path / "v"), tmp_path / "v")
     whole = registry.services
-    failing = FailingStore(registry.data, "discard", 1)
+    failing = FailingStore(registry.services.store, "discard", 1)
     registry.app.state.services = dataclasses.replace(whole, store=failing)
 
     failed = registry.complete(upload)
@@ -113,7 +111,7 @@ def test_a_failing_statement_takes_the_whole_transaction_back(registry, tmp_path
     assert registry.complete(upload).status_code == 201
 
 
-class VanishingStore(DirectoryBlobStore):
+class VanishingStore(Faulty):
     """Another connection completes or cancels the upload just before promotion."""
 
     meanwhile = staticmethod(lambda: None)
@@ -132,7 +130,7 @@ def test_losing_the_race_to_complete_is_a_success(registry, tmp_path):
         registry.app.state.services = whole
         assert registry.complete(upload).status_code == 201
 
-    store = VanishingStore(registry.data)
+    store = VanishingStore(registry.services.store)
     store.meanwhile = complete_elsewhere
     registry.app.state.services = dataclasses.replace(whole, store=store)
 
@@ -150,7 +148,7 @@ def test_completing_what_is_cancelled_meanwhile_publishes_nothing(registry, tmp_
         url = f"/v1/uploads/{upload['id']}"
         assert registry.client.delete(url, headers=registry.auth).status_code == 204
 
-    store = VanishingStore(registry.data)
+    store = VanishingStore(registry.services.store)
     store.meanwhile = cancel_elsewhere
     registry.app.state.services = dataclasses.replace(whole, store=store)
 
@@ -164,13 +162,13 @@ def test_cancelling_during_verification_publishes_nothing(registry, tmp_path):
     upload = registry.send(write_version(tmp_path / "v"), tmp_path / "v")
     whole = registry.services
 
-    class CancelledStore(DirectoryBlobStore):
+    class CancelledStore(Faulty):
         def open(self, digest: Digest, *, start: int = 0):
             url = f"/v1/uploads/{upload['id']}"
             registry.client.delete(url, headers=registry.auth)
-            return super().open(digest, start=start)
+            return self.inner.open(digest, start=start)
 
-    store = CancelledStore(registry.data)
+    store = CancelledStore(registry.services.store)
     registry.app.state.services = dataclasses.replace(whole, store=store)
 
     assert registry.complete(upload).status_code == 404

@@ -1,4 +1,10 @@
-"""Files and manifests over HTTP: conditions, ranges and caching."""
+"""Files and manifests over HTTP: conditions, ranges and caching.
+
+Those of a directory. From a bucket the S3 server sends the files: what matters there of
+this is in `test_s3_downloads` and `test_direct_transfer`, and at the end of this file.
+"""
+
+from contextlib import contextmanager
 
 import pytest
 from support.registry_app import app_registry
@@ -10,13 +16,25 @@ VERSION_URL = "/v1/vectors/acme/refusal/versions/1.0.0"
 FILE_URL = f"{VERSION_URL}/files/{TENSORS_NAME}"
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory, module_parts):
-    root = tmp_path_factory.mktemp("served")
+@contextmanager
+def serving(root, parts):
     manifest = write_version(root / "v")
-    with app_registry(root / "data", **module_parts) as registry:
+    with app_registry(root / "data", **parts) as registry:
         registry.publish(manifest, root / "v")
         yield registry, manifest, (root / "v" / TENSORS_NAME).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("served"), {}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def served_anywhere(tmp_path_factory, module_parts):
+    """On every kind of backend."""
+    with serving(tmp_path_factory.mktemp("anywhere"), module_parts) as running:
+        yield running
 
 
 def test_a_whole_file_is_immutable_and_named_by_its_digest(served):
@@ -152,8 +170,23 @@ def test_a_range_of_another_file_gets_the_whole(served, condition, status):
     assert answer.content == (data[:4] if status == 206 else data)
 
 
-def test_every_segment_of_the_manifest_can_be_fetched_alone(served):
-    registry, manifest, data = served
+def test_a_file_lost_from_the_disk_is_a_problem_not_a_short_answer(tmp_path):
+    manifest = write_version(tmp_path / "v")
+    with app_registry(tmp_path / "data") as registry:
+        registry.publish(manifest, tmp_path / "v")
+        digest = manifest.file(TENSORS_NAME).digest.removeprefix("sha256:")
+        blob = registry.data / "blobs" / "sha256" / digest[:2] / digest
+        blob.write_bytes(blob.read_bytes()[:-1])
+
+        answer = registry.client.get(FILE_URL)
+
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+        assert answer.json()["type"].endswith("/problems/storage-unavailable")
+
+
+def test_every_segment_of_the_manifest_can_be_fetched_alone(served_anywhere):
+    registry, manifest, data = served_anywhere
 
     parts = [
         registry.client.get(
@@ -165,8 +198,8 @@ def test_every_segment_of_the_manifest_can_be_fetched_alone(served):
     assert b"".join(parts) == data
 
 
-def test_the_manifest_is_served_byte_for_byte(served):
-    registry, manifest, _ = served
+def test_the_manifest_is_served_byte_for_byte(served_anywhere):
+    registry, manifest, _ = served_anywhere
 
     answer = registry.client.get(f"{VERSION_URL}/manifest")
 
@@ -182,25 +215,10 @@ def test_the_manifest_is_served_byte_for_byte(served):
 @pytest.mark.parametrize(
     "path", ["nothing.txt", "safegene.json", "%2e%2e", "a%2fb", "%00"]
 )
-def test_an_unknown_file_is_not_found(served, path):
-    registry, _, _ = served
+def test_an_unknown_file_is_not_found(served_anywhere, path):
+    registry, _, _ = served_anywhere
 
     answer = registry.client.get(f"{VERSION_URL}/files/{path}")
 
     assert answer.status_code == 404
     assert answer.json()["type"].endswith("/problems/not-found")
-
-
-def test_a_file_lost_from_the_disk_is_a_problem_not_a_short_answer(tmp_path, parts):
-    manifest = write_version(tmp_path / "v")
-    with app_registry(tmp_path / "data", **parts) as registry:
-        registry.publish(manifest, tmp_path / "v")
-        digest = manifest.file(TENSORS_NAME).digest.removeprefix("sha256:")
-        blob = registry.data / "blobs" / "sha256" / digest[:2] / digest
-        blob.write_bytes(blob.read_bytes()[:-1])
-
-        answer = registry.client.get(FILE_URL)
-
-        assert answer.status_code == 503
-        assert int(answer.headers["retry-after"]) > 0
-        assert answer.json()["type"].endswith("/problems/storage-unavailable")

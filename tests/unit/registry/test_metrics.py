@@ -73,21 +73,22 @@ def test_publications_and_bytes_are_counted(registry, tmp_path):
     registry.publish(manifest, tmp_path / "v")
     url = f"/v1/vectors/acme/refusal/versions/1.0.0/files/{TENSORS_NAME}"
     registry.client.get(url)
+    # Else they go straight between the caller and the object store.
+    passes = registry.services.store.direct is None
 
     found = samples(registry)
 
     complete = {"route": "/v1/uploads/{upload_id}/complete", "method": "POST"}
     put = {"route": "/v1/uploads/{upload_id}/blobs/{digest}", "method": "PUT"}
     assert value(found, "requests_total", **complete, status="201") == 1
-    assert value(found, "received_bytes_total", **put) == sum(
-        file.size for file in manifest.files
-    )
+    received = manifest.size_bytes if passes else 0
+    assert value(found, "received_bytes_total", **put) == received
     sent = {
         dict(labels)["route"]: number
         for (name, labels), number in found.items()
         if name == "safegene_registry_sent_bytes_total" and "files" in str(labels)
     }
-    assert list(sent.values()) == [entry.size]
+    assert sum(sent.values()) == (entry.size if passes else 0)
 
 
 def test_what_callers_make_up_makes_no_new_series(registry):

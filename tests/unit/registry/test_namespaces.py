@@ -134,8 +134,9 @@ def test_a_malformed_name_is_refused(registry, ann, name):
     assert looked.status_code in (404, 422)
 
 
-def test_namespaces_may_be_left_to_operators(tmp_path):
-    with app_registry(tmp_path / "data", namespace_creation="operators") as registry:
+def test_namespaces_may_be_left_to_operators(tmp_path, parts):
+    settings = {**parts, "namespace_creation": "operators"}
+    with app_registry(tmp_path / "data", **settings) as registry:
         ops = bearer(registry.token_of("ops", Scope.ADMIN, operator=True))
         manifest = write_version(tmp_path / "v")
         made = registry.client.post(
@@ -206,11 +207,10 @@ def test_a_full_namespace_takes_nothing_more(registry, tmp_path, ops):
     assert registry.publish(two, tmp_path / "two").status_code == 201
 
 
-def test_new_namespaces_start_with_the_quota_of_the_settings(tmp_path):
+def test_new_namespaces_start_with_the_quota_of_the_settings(tmp_path, parts):
     one = write_version(tmp_path / "one")
-    with app_registry(
-        tmp_path / "data", namespace_quota_bytes=one.size_bytes
-    ) as registry:
+    settings = {**parts, "namespace_quota_bytes": one.size_bytes}
+    with app_registry(tmp_path / "data", **settings) as registry:
         registry.publish(one, tmp_path / "one")
 
         two = write_version(tmp_path / "two", version="2.0.0")

@@ -184,8 +184,9 @@ def test_whoami_tells_what_a_token_may_do(registry, ann):
     assert told["roles"] == [{"namespace": "acme", "role": "owner"}]
 
 
-def test_requests_beyond_the_limit_wait(tmp_path):
-    with app_registry(tmp_path / "data", rate_limit_per_minute=3) as registry:
+def test_requests_beyond_the_limit_wait(tmp_path, parts):
+    settings = {**parts, "rate_limit_per_minute": 3}
+    with app_registry(tmp_path / "data", **settings) as registry:
         ann, bob = registry.token_of("ann"), registry.token_of("bob")
         statuses = [status_of(registry, ann) for _ in range(4)]
         refused = registry.client.get("/v1/vectors", headers=bearer(ann))

@@ -380,8 +380,9 @@ def test_a_silent_issuer_is_told_as_passing(registry, ann, issuer):
     assert int(refused.headers["retry-after"]) > 0
 
 
-def test_exchanges_are_limited_by_address(tmp_path):
-    with app_registry(tmp_path / "data", exchange_limit_per_minute=2) as registry:
+def test_exchanges_are_limited_by_address(tmp_path, parts):
+    settings = {**parts, "exchange_limit_per_minute": 2}
+    with app_registry(tmp_path / "data", **settings) as registry:
         statuses = [exchange(registry, "x").status_code for _ in range(3)]
 
     assert statuses == [401, 401, 429]

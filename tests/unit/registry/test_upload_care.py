@@ -1,12 +1,13 @@
 """Publishing through the interface: leftovers, expiry, families and other tokens."""
 
 import dataclasses
-import os
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 from safegene_registry.sweeping import remove_leftovers
 from support.registry_app import AppRegistry, Clock
+from support.stores import write_behind
 from support.versions import llama_config, write_version
 
 VERSION_URL = "/v1/vectors/acme/refusal/versions/1.0.0"
@@ -35,29 +36,26 @@ def test_uploads_expire_and_are_cleared_away(registry, tmp_path):
 def test_starting_clears_away_what_a_crash_left(registry, tmp_path):
     clock = put_clock(registry)
     expired = registry.send(write_version(tmp_path / "v"), tmp_path / "v")
-    stray = registry.data / "staging" / "no-upload-of-ours"
-    stray.mkdir()
-    (stray / "half.part").write_bytes(b"half")
-    os.utime(stray, (0, 0))
+    stray = f"staging/{uuid4()}/half.part"
+    write_behind(registry.services.store, stray, b"half")
     clock.ahead = timedelta(hours=20)
     running = registry.send(write_version(tmp_path / "w", seed=3), tmp_path / "w")
     clock.ahead = timedelta(hours=25)
 
     remove_leftovers(registry.services)
 
-    assert not stray.exists()
     left = {path.parent.name for path in registry.staged_files()}
     assert left == {running["id"]}
     assert expired["id"] not in left
 
 
-def test_a_directory_that_may_still_be_written_is_no_stray(registry):
-    fresh = registry.data / "staging" / "just-begun"
-    fresh.mkdir()
+def test_what_may_still_be_written_is_no_stray(registry):
+    fresh = f"staging/{uuid4()}/just-begun"
+    write_behind(registry.services.store, fresh, b"half")
 
     remove_leftovers(registry.services)
 
-    assert fresh.is_dir()
+    assert [str(path) for path in registry.staged_files()] == [fresh]
 
 
 def test_each_family_keeps_its_own_newest(registry, tmp_path):

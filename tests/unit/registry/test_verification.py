@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safegene_registry.s3.keys import final_key
 from safegene_registry.verification import (
     CHUNK_BYTES,
     EXPONENTS,
@@ -17,10 +18,11 @@ from safegene_registry.verification import (
     has_non_finite,
 )
 from support.lying import Pieces, changed, rewritten
+from support.stores import content, remove_behind, write_behind
 from support.versions import write_version
 
 from safegene.artifact.canonical import canonical_json
-from safegene.artifact.digest import Digest, digest_bytes
+from safegene.artifact.digest import digest_bytes
 from safegene.artifact.manifest import (
     CARD_NAME,
     CONFIG_NAME,
@@ -152,16 +154,15 @@ def test_a_refused_version_can_be_published_once_corrected(registry, tmp_path):
 @pytest.mark.parametrize("damage", ["changed", "lost"])
 def test_a_damaged_shared_blob_is_asked_for_again_and_heals(registry, tmp_path, damage):
     registry.publish(write_version(tmp_path / "v"), tmp_path / "v")
-    blob = registry.services.store.final_path(
-        Digest.parse(write_version(tmp_path / "twin").file(TENSORS_NAME).digest)
-    )
-    good = blob.read_bytes()
+    store = registry.services.store
+    good = (tmp_path / "v" / TENSORS_NAME).read_bytes()
+    digest = digest_bytes(good)
     manifest = write_version(tmp_path / "next", version="1.1.0")
     upload = registry.send(manifest, tmp_path / "next")
     if damage == "lost":
-        blob.unlink()
+        remove_behind(store, final_key(digest))
     else:
-        blob.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        write_behind(store, final_key(digest), good[:-1] + bytes([good[-1] ^ 1]))
 
     refused = registry.complete(upload)
     tensors = manifest.file(TENSORS_NAME)
@@ -172,7 +173,7 @@ def test_a_damaged_shared_blob_is_asked_for_again_and_heals(registry, tmp_path, 
     assert refused.json()["type"].endswith("/problems/blob-missing")
     assert tensors.digest in refused.json()["errors"][0]["detail"]
     assert healed.status_code == 201
-    assert blob.read_bytes() == good
+    assert content(store, digest) == good
 
 
 @pytest.mark.parametrize("name", [TENSORS_NAME, CARD_NAME])
