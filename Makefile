@@ -42,7 +42,7 @@ test: $(STAMP) ## All tests but the slow ones
 	$(BIN)/python -m pytest -n $(WORKERS) tests
 
 test-slow: $(STAMP) ## The slow suites
-	$(BIN)/python -m pytest -m slow tests
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow tests
 
 test-wheel: $(STAMP) ## Run the tests against the built wheel instead of the checkout
 	$(BIN)/python tests/packaging/run_on_wheel.py
