@@ -213,6 +213,7 @@ def test_different_versions_of_a_new_vector_are_all_published(
 
         assert [answer.status_code for answer in answers] == [201] * PUBLISHERS
         found = client.get(f"/v1/vectors/{vector}").json()
-        assert [entry["version"] for entry in found["versions"]] == versions[::-1]
+        # In the order of their publication, which is anybody's guess.
+        assert {entry["version"] for entry in found["versions"]} == {*versions}
         assert found["latest"]["version"] == versions[-1]
         assert found["version_count"] == PUBLISHERS

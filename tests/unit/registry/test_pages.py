@@ -168,9 +168,13 @@ IMMUTABLE = [f"{VERSION}/manifest", f"{VERSION}/files/README.md"]
 
 
 @pytest.mark.parametrize("url", [*TAGGED, *IMMUTABLE])
-def test_an_answer_that_is_known_is_not_sent_again(ask, url):
+def test_an_answer_that_is_known_is_not_sent_again(crowd, ask, url):
     first = ask(url)
     etag = first.headers["etag"]
+    if "/files/" in url:  # may come from a bucket, which has tags of its own
+        etag = crowd.registry.client.head(url, headers=bearer(crowd.token)).headers[
+            "etag"
+        ]
 
     known = [
         ask(url, headers={"If-None-Match": condition})
