@@ -1,18 +1,27 @@
 """Ceph RADOS Gateway: a second S3 server, with other quirks than the first.
 
-One monitor, one object store in memory, one gateway, set up by hand.
+One monitor, one object store in memory, one gateway, set up by hand. For who may not
+install Debian's packages they are unpacked below `build`.
 """
 
 import shutil
 import subprocess
 import uuid
+from pathlib import Path
 
-from scripts.services.install import can_install_packages, install_packages
+from scripts.services.install import (
+    ROOT,
+    can_install_packages,
+    can_unpack_packages,
+    install_packages,
+    unpack_packages,
+)
 from scripts.services.processes import ServiceError, last_lines
 from scripts.services.service import Service, answers_http, free_ports, random_key
 
 PROGRAMS = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
 PACKAGES = ("ceph-common", "ceph-mon", "ceph-osd", "radosgw")
+UNPACKED = ROOT / "build" / "debian" / "ceph"
 TOOL_SECONDS = 60
 
 CONFIG = """\
@@ -49,6 +58,7 @@ log file =
 mon cluster log file =
 debug ms = 0/0
 debug rocksdb = 0/0
+{plugins}
 [mon]
 mon data = {place}/monitor
 # It gathers changes for a second before it proposes them; alone it need not.
@@ -72,21 +82,41 @@ rgw run sync thread = false
 """
 
 
+PLUGINS = """\
+osd class dir = {libraries}/rados-classes
+erasure code dir = {libraries}/ceph/erasure-code
+plugin dir = {libraries}/ceph"""
+"""Where those of unpacked programs are."""
+
+
+def is_installed() -> bool:
+    """Whether all programs are in the usual places."""
+    return all(map(shutil.which, PROGRAMS))
+
+
+def libraries() -> list[Path]:
+    """Where unpacked libraries are; Ceph's own in the first."""
+    return [*UNPACKED.glob("usr/lib/*-linux-gnu*"), *UNPACKED.glob("lib/*-linux-gnu*")]
+
+
 class Ceph(Service):
     """One Ceph cluster with an S3 gateway; its objects go when it stops."""
 
     name = "ceph"
 
     def install(self) -> None:
-        """Find the programs, or install them, which takes root and Debian."""
-        if all(map(shutil.which, PROGRAMS)):
+        """Find the programs, or install them, or unpack them; all from Debian."""
+        if is_installed() or UNPACKED.exists():
             return
-        if not can_install_packages():
+        if can_install_packages():
+            install_packages(*PACKAGES)
+        elif can_unpack_packages():
+            unpack_packages(*PACKAGES, root=UNPACKED)
+        else:
             raise ServiceError(
-                "Ceph is not installed; as root: apt-get install "
-                "--no-install-recommends " + " ".join(PACKAGES)
+                "Ceph is not installed, and this is not Debian, which has packages of "
+                "it; install ceph-mon, ceph-osd, radosgw, and ceph of the command line"
             )
-        install_packages(*PACKAGES)
 
     def begin(self) -> None:
         """Start afresh: the monitor would remember objects that are gone."""
@@ -101,7 +131,8 @@ class Ceph(Service):
         state |= {"monitor_port": monitor_port, "gateway_port": gateway_port}
         for name in ("monitor", "store"):
             (self.directory / name).mkdir()
-        config = CONFIG.format(place=self.directory, **state)
+        plugins = "" if is_installed() else PLUGINS.format(libraries=libraries()[0])
+        config = CONFIG.format(place=self.directory, plugins=plugins, **state)
         (self.directory / "ceph.conf").write_text(config, encoding="utf-8")
         fsid, file = state["fsid"], str(self.directory / "monmap")
         address = f"[v1:127.0.0.1:{monitor_port}]"
@@ -119,10 +150,10 @@ class Ceph(Service):
         """Start store and gateway, each when what it needs is there."""
         store = ["--mkfs", "-i", "0", "--osd-uuid", self.state["store"]]
         self._tool(["ceph-osd", *store])  # asks the monitor
-        client = ["ceph", "--connect-timeout", str(TOOL_SECONDS)]
-        self._tool([*client, "osd", "new", self.state["store"], "0"])
+        client = ["--connect-timeout", str(TOOL_SECONDS), "osd"]
+        self._tool(["ceph", *client, "new", self.state["store"], "0"])
         place = ["root=default", "host=localhost"]
-        self._tool([*client, "osd", "crush", "add", "osd.0", "1.0", *place])
+        self._tool(["ceph", *client, "crush", "add", "osd.0", "1.0", *place])
         self._daemon("ceph-osd", "-i", "0")
         user = ["user", "create", "--uid=test", "--display-name=test"]
         keys = ["--access-key", self.state["access"]]
@@ -144,6 +175,20 @@ class Ceph(Service):
             "SAFEGENE_TEST_CEPH_SECRET_ACCESS_KEY": self.state["secret"],
         }
 
+    def small_environment(self) -> dict[str, str]:
+        """With what is unpacked, if nothing is installed."""
+        environment = super().small_environment()
+        if is_installed():
+            return environment
+        system = UNPACKED / "usr"
+        places = [place for each in libraries() for place in (each, each / "ceph")]
+        return {
+            **environment,
+            "PATH": f"{system / 'bin'}:{environment['PATH']}",
+            "LD_LIBRARY_PATH": ":".join(map(str, places)),
+            "PYTHONPATH": str(system / "lib" / "python3" / "dist-packages"),
+        }
+
     def _daemon(self, program: str, *options: str) -> None:
         config = str(self.directory / "ceph.conf")
         self.spawn(program, [program, "-f", "-c", config, *options])
@@ -153,6 +198,10 @@ class Ceph(Service):
         log = self.directory / "tools.log"
         program, *options = command
         configured = [program, "-c", str(self.directory / "ceph.conf"), *options]
+        if program == "ceph" and not is_installed():
+            # A script of the Python that Debian has, unpacked as well if need be.
+            python = shutil.which("python3", path=f"/usr/bin:{UNPACKED / 'usr/bin'}")
+            configured[:1] = [str(python), str(UNPACKED / "usr" / "bin" / "ceph")]
         with log.open("ab") as stream:
             try:
                 subprocess.run(

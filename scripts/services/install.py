@@ -4,8 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,20 +26,61 @@ def install_packages(*names: str) -> None:
     """Install Debian packages, and start none of their services.
 
     Raises:
-        ServiceError: it failed three times; mirrors have bad moments.
+        ServiceError: it failed.
     """
     say(f"installing {' '.join(names)} (Debian)")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
     with _no_service_starts():
-        for wait in (2, 10, None):
-            update = _run([*apt, "update"], environment)
-            install = [*apt, "install", "-y", "--no-install-recommends", *names]
-            ended = _run(install, environment)
-            if ended.returncode == 0:
-                return
-            if wait is not None:
-                time.sleep(wait)
+        _apt_install(names, ["-oDPkg::Lock::Timeout=300"])
+
+
+def can_unpack_packages() -> bool:
+    """Whether Debian's packages can be had without being installed, by anybody."""
+    return all(map(shutil.which, ("apt-get", "dpkg-deb")))
+
+
+def unpack_packages(*names: str, root: Path) -> None:
+    """Unpack Debian packages, and what they need and the machine lacks.
+
+    Nothing of the machine is changed, and none of their scripts is run.
+
+    Args:
+        names: of the packages.
+        root: gets `usr` and so on; made whole or not at all.
+
+    Raises:
+        ServiceError: it failed.
+    """
+    say(f"unpacking {' '.join(names)} (Debian)")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root.parent) as made:
+        work = Path(made)
+        for part in ("lists/partial", "archives/partial", "root"):
+            (work / part).mkdir(parents=True)
+        # All that apt writes; what is installed it reads where it always does.
+        places = {"State::Lists": "lists", "Cache": ".", "Cache::archives": "archives"}
+        options = [f"-oDir::{key}={work / place}" for key, place in places.items()]
+        options += ["-oDebug::NoLocking=1", "-oAPT::Get::Download-Only=1"]
+        _apt_install(names, options)
+        for package in sorted((work / "archives").glob("*.deb")):
+            unpack = ["dpkg-deb", "--extract", str(package), str(work / "root")]
+            ended = _run(unpack, dict(os.environ))
+            if ended.returncode != 0:
+                raise ServiceError(f"{' '.join(unpack)} failed:\n{ended.stdout}")
+        (work / "root").rename(root)
+
+
+def _apt_install(names: Sequence[str], options: Sequence[str]) -> None:
+    """Try three times; mirrors have bad moments."""
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    apt = ["apt-get", "-qq", *options]
+    for wait in (2, 10, None):
+        update = _run([*apt, "update"], environment)
+        install = [*apt, "install", "-y", "--no-install-recommends", *names]
+        ended = _run(install, environment)
+        if ended.returncode == 0:
+            return
+        if wait is not None:
+            time.sleep(wait)
     message = f"apt-get install {' '.join(names)} failed:\n{update.stdout}"
     raise ServiceError(message + ended.stdout)
 

@@ -15,7 +15,9 @@ import pytest
 from support.services import S3Server
 from support.sources import ROOT
 
+from scripts.services.install import unpack_packages
 from scripts.services.manage import KINDS, service
+from scripts.services.processes import ServiceError
 
 SECONDS = 120
 
@@ -203,10 +205,12 @@ def test_a_start_that_fails_stops_what_it_began(directory):
 
 
 def test_what_ran_before_a_failed_start_goes_on(directory):
-    start("postgres", directory=directory)
-    nowhere = {"PATH": "/nowhere", "SAFEGENE_POSTGRES_BIN": "/nowhere"}
+    start("postgres", "seaweedfs", directory=directory)
+    assert run("down", "seaweedfs", directory=directory).returncode == 0
+    port = service("seaweedfs", directory).state["s3.port port"]
 
-    ended = run("up", "postgres", "ceph", directory=directory, **nowhere)
+    with listener(int(port)):
+        ended = run("up", "postgres", "seaweedfs", directory=directory)
 
     assert ended.returncode == 1
     assert sql(directory, "SELECT 1") == [(1,)]
@@ -328,3 +332,17 @@ def test_a_named_server_that_is_not_there_fails_the_tests():
     assert "2 errors" in ended.stdout
     assert "OperationalError" in ended.stdout
     assert "EndpointConnectionError" in ended.stdout
+
+
+@pytest.mark.slow
+def test_packages_can_be_had_without_being_installed(tmp_path):
+    """By anybody, with all they need that the machine lacks, and nothing half done."""
+    unpack_packages("hello", root=tmp_path / "places" / "hello")
+
+    program = tmp_path / "places" / "hello" / "usr" / "bin" / "hello"
+    said = subprocess.run([program], capture_output=True, text=True, check=True).stdout
+    with pytest.raises(ServiceError, match="no-such-package-of-ours"):
+        unpack_packages("no-such-package-of-ours", root=tmp_path / "places" / "none")
+
+    assert said == "Hello, world!\n"
+    assert [path.name for path in (tmp_path / "places").iterdir()] == ["hello"]
