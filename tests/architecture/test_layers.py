@@ -50,9 +50,10 @@ def loaded(program: str, names: tuple[str, ...]) -> list[str]:
 
 def check_contracts(root: Path) -> subprocess.CompletedProcess[str]:
     """Run import-linter on the packages in `root` with the project's contracts."""
-    # grimp sees the packages of the working directory before installed ones.
+    # grimp sees the packages of the working directory before installed ones; scripts
+    # are never installed.
     program = (
-        "import sys; sys.path.insert(0, '.');"
+        f"import sys; sys.path[:0] = ['.']; sys.path.append({str(ROOT)!r});"
         "from importlinter.cli import lint_imports;"
         f"sys.exit(lint_imports({str(ROOT / 'pyproject.toml')!r}, no_cache=True))"
     )
