@@ -19,11 +19,15 @@ def package_directory(name: str) -> Path:
 
 
 def package_sources() -> Iterator[Source]:
-    """The three packages and the migrations."""
+    """The three packages and the migrations, which a wheel has within one of them."""
+    migrations = package_directory("safegene_registry") / "migrations"
     for name in PACKAGES:
-        yield from _sources(package_directory(name), PurePosixPath(name))
-    if (ROOT / "migrations").is_dir():
-        yield from _sources(ROOT / "migrations", PurePosixPath("migrations"))
+        for source in _sources(package_directory(name), PurePosixPath(name)):
+            if "migrations" not in source.path.parts:
+                yield source
+    if not migrations.is_dir():
+        migrations = ROOT / "migrations"
+    yield from _sources(migrations, PurePosixPath("migrations"))
 
 
 def other_sources() -> Iterator[Source]:
