@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response, status
+from fastapi import APIRouter, Path, status
 from sqlalchemy.orm import Session
 
 from safegene_registry import (
@@ -31,15 +31,7 @@ from safegene_registry.guards import (
     NamespaceReader,
 )
 from safegene_registry.models import Account, Namespace
-from safegene_registry.pages import encode_cursor
-from safegene_registry.routes.paging import (
-    DEFAULT_LIMIT,
-    LINKED,
-    CursorParam,
-    LimitParam,
-    after_text,
-    link_next,
-)
+from safegene_registry.routes.paging import LINKED, PageDep
 from safegene_registry.routes.responses import problems
 from safegene_registry.services import Services, ServicesDep
 
@@ -53,23 +45,15 @@ MemberPath = Annotated[str, Path(max_length=128, pattern=MEMBER_PATTERN)]
 
 @router.get("", responses=LINKED)
 def list_namespaces(
-    *,
-    request: Request,
-    response: Response,
-    services: ServicesDep,
-    access: Browser,
-    limit: LimitParam = DEFAULT_LIMIT,
-    cursor: CursorParam = None,
+    services: ServicesDep, access: Browser, page: PageDep
 ) -> NamespacePage:
     """Namespaces that the caller may read."""
     with services.database.reading() as session:
         found = access_repository.list_namespaces(
-            session, access.reader, after=after_text(cursor), limit=limit + 1
+            session, access.reader, after=page.after, limit=page.probe
         )
-        items = [namespace_summary(namespace) for namespace in found[:limit]]
-    more = len(found) > limit
-    following = encode_cursor(items[-1].name) if more else None
-    link_next(request, response, following)
+        items = [namespace_summary(namespace) for namespace in found[: page.limit]]
+    following = page.next(found, lambda namespace: namespace.name)
     return NamespacePage(items=items, next_cursor=following)
 
 
@@ -133,24 +117,17 @@ def set_quota(
 
 @router.get("/{namespace}/members", responses=LINKED)
 def list_members(
-    *,
-    request: Request,
-    response: Response,
-    services: ServicesDep,
-    _access: Manager,
-    namespace: NamespacePath,
-    limit: LimitParam = DEFAULT_LIMIT,
-    cursor: CursorParam = None,
+    services: ServicesDep, _access: Manager, namespace: NamespacePath, page: PageDep
 ) -> MemberPage:
     """Who may do what in a namespace."""
     with services.database.reading() as session:
         found = access_repository.list_members(
-            session, namespace, after=after_text(cursor), limit=limit + 1
+            session, namespace, after=page.after, limit=page.probe
         )
-        items = [member_detail(account, row.role) for row, account in found[:limit]]
-    more = len(found) > limit
-    following = encode_cursor(items[-1].account) if more else None
-    link_next(request, response, following)
+        items = [
+            member_detail(account, row.role) for row, account in found[: page.limit]
+        ]
+    following = page.next(found, lambda row: row[1].name)
     return MemberPage(items=items, next_cursor=following)
 
 

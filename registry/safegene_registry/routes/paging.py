@@ -1,13 +1,17 @@
 """Pages of lists: their parameters, and the link to the next one."""
 
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
 from urllib.parse import quote, urlencode
 
-from fastapi import Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 
-from safegene_registry.pages import decode_cursor
+from safegene_registry.pages import decode_cursor, encode_cursor
 from safegene_registry.problems import public_base
 from safegene_registry.routes.responses import Responses
+
+Entry = TypeVar("Entry")
 
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
@@ -33,9 +37,67 @@ LINKED: Responses = {
 """For the `responses` of a list."""
 
 
-def after_text(cursor: str | None) -> str | None:
-    """The name after which a page starts."""
-    return None if cursor is None else decode_cursor(cursor, 1)[0]
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The page of a list that a request asks for.
+
+    Args:
+        request: for the page.
+        response: to it.
+        limit: at most so many entries.
+        cursor: of the page before; None: it is the first page.
+    """
+
+    request: Request
+    response: Response
+    limit: int
+    cursor: str | None
+
+    @property
+    def after(self) -> str | None:
+        """The key after which the page starts, of a list sorted by one text.
+
+        Raises:
+            ProblemError: `invalid-request`.
+        """
+        return None if self.cursor is None else decode_cursor(self.cursor, 1)[0]
+
+    @property
+    def probe(self) -> int:
+        """How many entries to look for: one more tells whether there is a next page."""
+        return self.limit + 1
+
+    def next(self, found: Sequence[Entry], key: Callable[[Entry], str]) -> str | None:
+        """The cursor of the next page, said in the answer's header as well.
+
+        Args:
+            found: the entries, `probe` of them if there are as many.
+            key: what the list is sorted by, of an entry.
+
+        Returns:
+            None: this page is the last one.
+        """
+        more = len(found) > self.limit
+        cursor = encode_cursor(key(found[self.limit - 1])) if more else None
+        self.link(cursor)
+        return cursor
+
+    def link(self, cursor: str | None) -> None:
+        """Say in the answer's header where the next page is, if there is one."""
+        link_next(self.request, self.response, cursor)
+
+
+async def asked_page(
+    request: Request,
+    response: Response,
+    limit: LimitParam = DEFAULT_LIMIT,
+    cursor: CursorParam = None,
+) -> Page:
+    """What a request says of the page."""
+    return Page(request, response, limit, cursor)
+
+
+PageDep = Annotated[Page, Depends(asked_page)]
 
 
 def link_next(

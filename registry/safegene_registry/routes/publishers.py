@@ -16,16 +16,8 @@ from safegene_registry.access_schemas import (
 from safegene_registry.addresses import address_key
 from safegene_registry.guards import ANYBODY, Manager, NamespacePath, count
 from safegene_registry.models import Account, TrustedPublisher
-from safegene_registry.pages import encode_cursor
 from safegene_registry.routes.media import keep_out_of_caches
-from safegene_registry.routes.paging import (
-    DEFAULT_LIMIT,
-    LINKED,
-    CursorParam,
-    LimitParam,
-    after_text,
-    link_next,
-)
+from safegene_registry.routes.paging import LINKED, PageDep
 from safegene_registry.routes.responses import problems
 from safegene_registry.services import ServicesDep
 from safegene_registry.trusted_publishing import WantedPublisher
@@ -37,27 +29,18 @@ PublisherPath = Annotated[str, Path(max_length=64, pattern=rf"^{PART_PATTERN}$")
 
 @router.get("/namespaces/{namespace}/publishers", responses=LINKED)
 def list_publishers(
-    *,
-    request: Request,
-    response: Response,
-    services: ServicesDep,
-    _access: Manager,
-    namespace: NamespacePath,
-    limit: LimitParam = DEFAULT_LIMIT,
-    cursor: CursorParam = None,
+    services: ServicesDep, _access: Manager, namespace: NamespacePath, page: PageDep
 ) -> PublisherPage:
     """Which CI jobs are trusted."""
     with services.database.reading() as session:
         found = access_repository.list_publishers(
-            session, namespace, after=after_text(cursor), limit=limit + 1
+            session, namespace, after=page.after, limit=page.probe
         )
         items = [
             publisher_detail(publisher, account, member.role)
-            for publisher, account, member in found[:limit]
+            for publisher, account, member in found[: page.limit]
         ]
-    more = len(found) > limit
-    following = encode_cursor(items[-1].account) if more else None
-    link_next(request, response, following)
+    following = page.next(found, lambda row: row[1].name)
     return PublisherPage(items=items, next_cursor=following)
 
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request, Response, status
+from fastapi import APIRouter, Path, Query, Response, status
 from sqlalchemy.orm import Session
 
 from safegene_registry import access_repository, token_repository, tokens
@@ -21,16 +21,9 @@ from safegene_registry.access_schemas import (
 )
 from safegene_registry.guards import Delegator, Operator, TokenHolder
 from safegene_registry.models import Account, Token
-from safegene_registry.pages import decode_cursor, encode_cursor, wrong_cursor
+from safegene_registry.pages import wrong_cursor
 from safegene_registry.routes.media import keep_out_of_caches
-from safegene_registry.routes.paging import (
-    DEFAULT_LIMIT,
-    LINKED,
-    CursorParam,
-    LimitParam,
-    after_text,
-    link_next,
-)
+from safegene_registry.routes.paging import LINKED, Page, PageDep
 from safegene_registry.routes.responses import problems
 from safegene_registry.services import Services, ServicesDep
 from safegene_registry.tokens import WantedToken
@@ -83,29 +76,23 @@ def revoke_current_token(services: ServicesDep, access: TokenHolder) -> None:
 
 @router.get("/tokens", responses=LINKED)
 def list_tokens(
-    *,
-    request: Request,
-    response: Response,
     services: ServicesDep,
     access: Delegator,
+    page: PageDep,
+    *,
     every: EveryParam = False,
-    limit: LimitParam = DEFAULT_LIMIT,
-    cursor: CursorParam = None,
 ) -> TokenPage:
     """Tokens of one's own account that work, as far as this one reaches."""
     caller = access.caller
     with services.database.reading() as session:
-        page = token_page(
+        return token_page(
             services,
             session,
+            page,
             account=caller.account,
             namespace=caller.namespace,
             every=every,
-            limit=limit,
-            cursor=cursor,
         )
-    link_next(request, response, page.next_cursor)
-    return page
 
 
 @router.post(
@@ -144,19 +131,13 @@ def revoke_token(services: ServicesDep, access: Delegator, token_id: UUID) -> No
 
 @router.get("/accounts", responses=LINKED)
 def list_accounts(
-    request: Request,
-    response: Response,
-    services: ServicesDep,
-    _access: Operator,
-    limit: LimitParam = DEFAULT_LIMIT,
-    cursor: CursorParam = None,
+    services: ServicesDep, _access: Operator, page: PageDep
 ) -> AccountPage:
     """Everybody who may act here, CI jobs included."""
     with services.database.reading() as session:
         found = token_repository.list_accounts(
-            session, after=after_text(cursor), limit=limit + 1
+            session, after=page.after, limit=page.probe
         )
-        page = found[:limit]
         items = [
             AccountDetail(
                 name=account.name,
@@ -164,40 +145,27 @@ def list_accounts(
                 operator=account.is_admin,
                 created_at=account.created_at,
             )
-            for account in page
+            for account in found[: page.limit]
         ]
-    more = len(found) > limit
-    following = encode_cursor(page[-1].name) if more else None
-    link_next(request, response, following)
+    following = page.next(found, lambda account: account.name)
     return AccountPage(items=items, next_cursor=following)
 
 
 @router.get("/accounts/{account}/tokens", responses={**LINKED, **problems("not-found")})
 def list_account_tokens(
-    *,
-    request: Request,
-    response: Response,
     services: ServicesDep,
     _access: Operator,
     account: AccountPath,
+    page: PageDep,
+    *,
     every: EveryParam = False,
-    limit: LimitParam = DEFAULT_LIMIT,
-    cursor: CursorParam = None,
 ) -> TokenPage:
     """Tokens of an account."""
     with services.database.reading() as session:
         tokens.find_account(session, account)
-        page = token_page(
-            services,
-            session,
-            account=account,
-            namespace=None,
-            every=every,
-            limit=limit,
-            cursor=cursor,
+        return token_page(
+            services, session, page, account=account, namespace=None, every=every
         )
-    link_next(request, response, page.next_cursor)
-    return page
 
 
 @router.post(
@@ -251,12 +219,11 @@ def wanted_token(request: TokenRequest) -> WantedToken:
 def token_page(
     services: Services,
     session: Session,
+    page: Page,
     *,
     account: str,
     namespace: str | None,
     every: bool,
-    limit: int,
-    cursor: str | None,
 ) -> TokenPage:
     """One page of an account's tokens."""
     found = token_repository.list_tokens(
@@ -264,23 +231,18 @@ def token_page(
         account=account,
         namespace=namespace,
         live_at=None if every else services.now(),
-        after=after_id(cursor),
-        limit=limit + 1,
+        after=after_id(page.after),
+        limit=page.probe,
     )
-    items = [token_detail(*row) for row in found[:limit]]
-    more = len(found) > limit
-    return TokenPage(
-        items=items, next_cursor=encode_cursor(str(items[-1].id)) if more else None
-    )
+    items = [token_detail(*row) for row in found[: page.limit]]
+    following = page.next(found, lambda row: str(row[0].id))
+    return TokenPage(items=items, next_cursor=following)
 
 
-def after_id(cursor: str | None) -> UUID | None:
+def after_id(text: str | None) -> UUID | None:
     """The id after which a page starts."""
-    if cursor is None:
-        return None
-    (text,) = decode_cursor(cursor, 1)
     try:
-        return UUID(text)
+        return None if text is None else UUID(text)
     except ValueError as error:
         raise wrong_cursor() from error
 

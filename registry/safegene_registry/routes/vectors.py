@@ -31,8 +31,7 @@ from safegene_registry.routes.media import MANIFEST_MEDIA_TYPE
 from safegene_registry.routes.paging import (
     DEFAULT_LIMIT,
     LINKED,
-    CursorParam,
-    LimitParam,
+    PageDep,
     link_next,
 )
 from safegene_registry.routes.responses import TAGGED, content, problems
@@ -77,19 +76,17 @@ def search_filter(
 
 @router.get("", responses=LINKED)
 def search_vectors(
-    *,
-    request: Request,
-    response: Response,
     services: ServicesDep,
     access: Browser,
+    page: PageDep,
     wanted: Annotated[SearchFilter, Depends(search_filter)],
-    limit: LimitParam = DEFAULT_LIMIT,
-    cursor: CursorParam = None,
 ) -> VectorPage:
     """Vectors by name; all filters must hold for the newest version."""
-    page = catalog.search(services, access.reader, wanted, limit=limit, cursor=cursor)
-    link_next(request, response, page.next_cursor)
-    return page
+    found = catalog.search(
+        services, access.reader, wanted, limit=page.limit, cursor=page.cursor
+    )
+    page.link(found.next_cursor)
+    return found
 
 
 @router.get(
@@ -111,19 +108,14 @@ def get_vector(
     "/{namespace}/{name}/versions", responses={**LINKED, **problems("not-found")}
 )
 def list_versions(
-    *,
-    request: Request,
-    response: Response,
-    services: ServicesDep,
-    _access: NamespaceReader,
-    vector: VectorDep,
-    limit: LimitParam = DEFAULT_LIMIT,
-    cursor: CursorParam = None,
+    services: ServicesDep, _access: NamespaceReader, vector: VectorDep, page: PageDep
 ) -> VersionPage:
     """All versions of a vector, those published last first."""
-    page = catalog.list_versions(services, vector, limit=limit, cursor=cursor)
-    link_next(request, response, page.next_cursor)
-    return page
+    found = catalog.list_versions(
+        services, vector, limit=page.limit, cursor=page.cursor
+    )
+    page.link(found.next_cursor)
+    return found
 
 
 @router.get(
