@@ -1,7 +1,6 @@
 """The servers that are compared, each a process of its own on 127.0.0.1."""
 
 import os
-import shutil
 import subprocess
 import sys
 import venv
@@ -11,8 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from benchmarks.harness import OUT, tell
-from scripts.services.install import can_install_packages, install_packages
-from scripts.services.processes import ServiceError
+from scripts.services.nginx import configure_nginx, install_nginx
 from scripts.services.service import Service, answers_http, free_ports
 
 MLFLOW = "3.17.2"
@@ -21,27 +19,15 @@ PSYCOPG = "3.3.9"
 
 START_SECONDS = 120
 
-NGINX_CONFIG = """\
-{user}daemon off;
-worker_processes 1;
-pid {place}/nginx.own;
-error_log stderr;
-events {{ worker_connections 256; }}
-http {{
-    access_log off;
+FILES_OF = """\
     sendfile on;
     tcp_nopush on;
-    client_body_temp_path {place}/nginx-body;
-    proxy_temp_path {place}/nginx-proxy;
-    fastcgi_temp_path {place}/nginx-fastcgi;
-    uwsgi_temp_path {place}/nginx-uwsgi;
-    scgi_temp_path {place}/nginx-scgi;
     server {{
         listen 127.0.0.1:{port};
         root {root};
     }}
-}}
 """
+"""nginx's configuration for the files of one directory."""
 
 
 class LocalServer(Service):
@@ -155,23 +141,12 @@ class Nginx(LocalServer):
 
     def install(self) -> None:
         """Find nginx, or install it, which takes root and Debian."""
-        if find_nginx():
-            return
-        if not can_install_packages():
-            message = "nginx is not installed; as root: apt-get install nginx"
-            raise ServiceError(message)
-        install_packages("nginx-light")
+        install_nginx()
 
     def launch(self) -> None:
         """Start it."""
-        user = "user root;\n" if os.geteuid() == 0 else ""
-        config = self.place / "nginx.conf"
-        text = NGINX_CONFIG.format(
-            user=user, place=self.place, port=self.state["port"], root=self.root
-        )
-        config.write_text(text, encoding="utf-8")
-        command = [find_nginx(), "-p", str(self.place), "-c", str(config)]
-        self.spawn("nginx", command)
+        http = FILES_OF.format(port=self.state["port"], root=self.root)
+        self.spawn("nginx", configure_nginx(self.place, http, workers=1))
 
     def answers(self) -> bool:
         """Whether it refuses to list the directory."""
@@ -223,11 +198,6 @@ class Mlflow(LocalServer):
             MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
             MLFLOW_DISABLE_TELEMETRY="true",
         )
-
-
-def find_nginx() -> str:
-    """Debian has it where only root looks."""
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin") or ""
 
 
 @contextmanager

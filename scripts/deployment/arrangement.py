@@ -18,7 +18,8 @@ from psycopg import sql
 
 from scripts.deployment.compose import read_services
 from scripts.services import manage
-from scripts.services.install import ROOT, can_install_packages, install_packages
+from scripts.services.install import ROOT
+from scripts.services.nginx import configure_nginx, install_nginx
 from scripts.services.processes import ServiceError, last_lines, stop
 from scripts.services.service import (
     Service,
@@ -40,25 +41,6 @@ PROXY = "proxy"
 REGISTRY_PORT = "8080"
 STEP_SECONDS = 300
 
-NGINX_CONFIG = """\
-{user}daemon off;
-worker_processes 2;
-pid {place}/nginx.own;
-error_log stderr;
-events {{
-    worker_connections 1024;
-}}
-http {{
-    access_log off;
-    client_body_temp_path {place}/nginx-body;
-    proxy_temp_path {place}/nginx-proxy;
-    fastcgi_temp_path {place}/nginx-fastcgi;
-    uwsgi_temp_path {place}/nginx-uwsgi;
-    scgi_temp_path {place}/nginx-scgi;
-    include {place}/nginx-servers.conf;
-}}
-"""
-
 
 class Arrangement(Service):
     """Two replicas behind nginx, on servers of their own.
@@ -78,11 +60,7 @@ class Arrangement(Service):
 
     def install(self) -> None:
         """Find nginx, or install it, which takes root and Debian."""
-        if _find_nginx():
-            return
-        if not can_install_packages():
-            raise ServiceError("nginx is not installed; as root: apt-get install nginx")
-        install_packages("nginx-light")
+        install_nginx()
 
     def make(self) -> dict[str, str]:
         """Choose ports and secrets."""
@@ -241,18 +219,10 @@ class Arrangement(Service):
         # As the image does: those in braces are the environment's, others nginx's own.
         servers = re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], text)
         write_privately(self.place / "nginx-servers.conf", servers)
-        user = "user root;\n" if os.geteuid() == 0 else ""
-        config = NGINX_CONFIG.format(user=user, place=self.place)
-        write_privately(self.place / "nginx.conf", config)
-        program, file = _find_nginx(), self.place / "nginx.conf"
-        self.spawn("nginx", [program, "-p", str(self.place), "-c", str(file)])
+        http = f"    include {self.place}/nginx-servers.conf;\n"
+        self.spawn("nginx", configure_nginx(self.place, http, workers=2))
 
 
 def _registry_command() -> list[str]:
     """The image's entry point."""
     return [sys.executable, "-m", "safegene_registry"]
-
-
-def _find_nginx() -> str:
-    """Debian has it where only root looks."""
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin") or ""
