@@ -214,6 +214,8 @@ class Arrangement(Service):
         values = self._environment_of(settings)
         for name, port in (("REGISTRY", PROXY), ("S3", "proxy s3")):
             values[f"LISTEN_{name}"] = f"127.0.0.1:{self.state[f'{port} port']}"
+        # Here are numbers instead of names, and maybe an nginx that cannot do this.
+        values["RESOLVE"] = ""
         file = ROOT / "deployment" / "nginx.conf.template"
         text = file.read_text(encoding="utf-8")
         # As the image does: those in braces are the environment's, others nginx's own.

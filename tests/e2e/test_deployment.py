@@ -20,6 +20,7 @@ from safegene.artifact.digest import digest_bytes
 from safegene.artifact.manifest import FILE_NAMES, TENSORS_NAME
 from scripts.deployment.__main__ import start
 from scripts.deployment.arrangement import REPLICAS, Arrangement
+from scripts.services.service import free_ports
 
 VECTOR = "deployed/refusal"
 SECONDS = 60
@@ -74,11 +75,11 @@ def process_of(arrangement, name):
     return arrangement.processes[arrangement.place / f"{name}.log"]
 
 
-def wait_for(condition):
+def wait_for(condition, *, pause=0.05):
     deadline = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 @contextmanager
@@ -169,6 +170,43 @@ def test_metrics_are_each_replicas_own(arrangement):
 
     assert through.status_code == 404
     assert all("safegene_registry_requests_total" in each.text for each in own)
+
+
+def test_limits_count_whom_a_trusted_proxy_names(arrangement):
+    """What ends TLS before the proxy is trusted; its own address is nobody's."""
+    wanted = {"namespace": "deployed", "jwt": "no JWT"}
+
+    with httpx.Client(base_url=arrangement.url, timeout=SECONDS) as client:
+
+        def status(caller):
+            named = {"X-Forwarded-For": f"198.51.100.1, {caller}"}
+            return client.post("/v1/oidc/token", json=wanted, headers=named).status_code
+
+        first = status("203.0.113.7")
+        wait_for(lambda: status("203.0.113.7") == 429, pause=0)
+        another = status("203.0.113.8")
+
+    assert first == another == 401
+
+
+def test_the_health_check_of_a_replica_asks_whether_it_is_ready(arrangement):
+    """As docker-compose.yml has it, at this machine's port."""
+    check = arrangement.services()[REPLICAS[0]]["healthcheck"]["test"]
+    assert check[:3] == ["CMD", "python", "-c"]
+    assert "127.0.0.1:8080/readyz" in check[3]
+
+    codes = [
+        subprocess.run(
+            [sys.executable, "-c", check[3].replace(":8080/", f":{port}/")],
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        ).returncode
+        for port in (arrangement.state[f"{REPLICAS[0]} port"], *free_ports(1))
+    ]
+
+    assert codes[0] == 0
+    assert codes[1] != 0
 
 
 def test_a_killed_replica_is_not_noticed(arrangement, safegene, published):

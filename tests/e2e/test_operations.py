@@ -45,7 +45,7 @@ STAND_INS = {
 """What is run in the place of something of the page."""
 
 RUN = {
-    "secrets": "umask 077",
+    "secrets": "(\n    set -o noclobber",
     "start": "make deploy-up",
     "stop": "make deploy-down",
     "own servers": "python3 -m venv",
@@ -198,6 +198,15 @@ def test_secrets_are_made_as_compose_wants_them(place, environment):
     run(block("secrets"), place, environment)
 
     file = place / ".env"
+    again = subprocess.run(
+        ["bash", "-c", block("secrets")],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode != 0
+    assert "cannot overwrite existing file" in again.stderr
     lines = file.read_text(encoding="utf-8").split()
     secrets = dict(line.split("=") for line in lines)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -1,8 +1,11 @@
 """docker-compose.yml: no secret has a default, and the parts fit each other."""
 
+import json
 import re
 from datetime import timedelta
+from pathlib import Path
 
+import jsonschema_rs
 import pytest
 import yaml
 from pydantic import TypeAdapter
@@ -20,11 +23,28 @@ SECRETS = {
     "METRICS_TOKEN": "m" * 32,
 }
 PREFIX = "SAFEGENE_REGISTRY_"
+TEMPLATE = ROOT / "deployment" / "nginx.conf.template"
+
+SCHEMA = Path(__file__).with_name("compose-spec.json")
+"""Of Compose files: `schema/compose-spec.json` of github.com/compose-spec/compose-spec
+(Apache-2.0), as it was in November 2026."""
 
 
 @pytest.fixture
 def services():
     return read_services(SECRETS)
+
+
+def test_the_file_is_one_that_compose_reads():
+    """A key that is misspelled would be an error there, and nowhere else."""
+    validator = jsonschema_rs.validator_for(json.loads(SCHEMA.read_text("utf-8")))
+    document = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+
+    found = [f"{e.instance_path}: {e.message}" for e in validator.iter_errors(document)]
+    document["services"]["s3"]["helthcheck"] = {}
+
+    assert found == []
+    assert not validator.is_valid(document)
 
 
 def test_variables_without_a_default_are_the_secrets_and_only_they():
@@ -35,6 +55,7 @@ def test_variables_without_a_default_are_the_secrets_and_only_they():
     assert {name for name, kind in kinds if kind != ":?"} == {
         "SAFEGENE_PUBLIC_URL",
         "SAFEGENE_S3_PUBLIC_URL",
+        "SAFEGENE_TRUSTED_PROXY",
         "SAFEGENE_PORT",
         "SAFEGENE_S3_PORT",
     }
@@ -111,11 +132,37 @@ def test_a_replica_is_given_the_time_that_it_takes_to_stop(services):
 
 
 def test_the_proxys_template_takes_what_its_service_sets(services):
-    template = (ROOT / "deployment" / "nginx.conf.template").read_text(encoding="utf-8")
+    template = TEMPLATE.read_text(encoding="utf-8")
 
     assert set(re.findall(r"\$\{(\w+)\}", template)) == set(
         services[PROXY]["environment"]
     )
+
+
+def test_the_proxy_looks_up_names_again(services):
+    """A container that is replaced gets another address than nginx began with."""
+    template = TEMPLATE.read_text(encoding="utf-8")
+    environment = services[PROXY]["environment"]
+
+    servers = re.findall(r"^ +server \$.*;$", template, re.MULTILINE)
+    assert len(servers) == len(REPLICAS) + 1
+    assert all(line.endswith(" ${RESOLVE};") for line in servers)
+    for begin in ("upstream ", "    zone "):
+        assert len(re.findall(f"^{begin}", template, re.MULTILINE)) == 2
+    assert environment["RESOLVE"] == "resolve"
+    version = services[PROXY]["image"].partition(":")[2]
+    assert tuple(map(int, version.split("."))) >= (1, 28), "nginx 1.27.3 can do that"
+
+
+def test_the_image_is_built_once():
+    """Compose builds side by side, and one of two that give an image its name fails."""
+    document = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+
+    building = {n for n, each in document["services"].items() if "build" in each}
+
+    assert building == {"migrate"}
+    build = document["services"]["migrate"]["build"]
+    assert (ROOT / build["context"] / build["dockerfile"]).is_file()
 
 
 def test_what_goes_on_has_a_health_check(services):
