@@ -1,6 +1,6 @@
 """`make bench-objective`: does what recalibration lowers track J on held-out prompts?
 
-One target of `bench-method` (AG News, by LoRA) gets its vector at 27 settings of the
+One target of `bench-method` (AG News, by LoRA) gets its vector at 35 settings of the
 coefficients. At each, the objective is taken on the prompts recalibration learns from,
 and J on test prompts. Other objectives follow from the same margins, at no cost. A run
 that was stopped goes on where it ended, on another machine from what was published.

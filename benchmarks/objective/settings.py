@@ -13,6 +13,9 @@ SCALES = (0.6, 1.2, 2.0)
 STRENGTHS = (0.8, 1.6)
 """Of settings with a random half, or a run, of the layers."""
 DRAWS = 4
+MODERATE_SCALES = (0.9, 1.5)
+"""Highest coefficient of more settings drawn layer by layer, where a KL budget lets
+recalibration go."""
 
 
 def settings(layers: int, *, seed: int = 0) -> Iterator[tuple[str, tuple[float, ...]]]:
@@ -38,6 +41,10 @@ def settings(layers: int, *, seed: int = 0) -> Iterator[tuple[str, tuple[float, 
         run = range(start, min(layers, start + third))
         name = f"layers {run[0]} to {run[-1]}"
         yield name, _only(run, STRENGTHS[-1], layers)
+    for number in range(DRAWS):
+        for scale in MODERATE_SCALES:
+            drawn = tuple(round(draw.uniform(0, scale), 2) for _ in range(layers))
+            yield f"drawn to {scale}, {number + 1}", drawn
 
 
 def _only(wanted: Sequence[int], strength: float, layers: int) -> tuple[float, ...]:
