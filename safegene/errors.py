@@ -79,9 +79,41 @@ class RankError(UsageError):
 
 
 class UnsupportedFamilyError(UsageError):
-    """A model's architecture is not one SafeGene knows; it never guesses."""
+    """A model's architecture is not one SafeGene knows; it never guesses.
+
+    Args:
+        detail: the sentence for people.
+        reason: the slug that a verdict gives as its reason: `unknown-architecture`,
+            `unsupported-experts`, `closed-weights` or `invalid-config`.
+        field: of the config, that decided.
+        expected: what it should have been, where that can be said.
+        actual: what came, cut short and printable.
+    """
 
     code = "unknown-architecture"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        reason: str = "unknown-architecture",
+        field: str | None = None,
+        expected: str | None = None,
+        actual: str | None = None,
+        **context: Any,
+    ) -> None:
+        super().__init__(
+            detail,
+            reason=reason,
+            field=field,
+            expected=expected,
+            actual=actual,
+            **context,
+        )
+        self.reason = reason
+        self.field = field
+        self.expected = expected
+        self.actual = actual
 
 
 class ArtifactError(SafeGeneError):

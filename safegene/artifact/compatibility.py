@@ -18,13 +18,11 @@ from safegene.artifact.architecture import (
 )
 from safegene.artifact.calibration import decimal_text
 from safegene.artifact.lineage import LINEAGE_THRESHOLD, LineageScore
+from safegene.artifact.shown import plain
 from safegene.errors import CompatibilityError, UnsupportedFamilyError
 
 MAX_MODULE_REASONS = 3
 """Module differences that are spelled out; the rest is counted."""
-
-CLOSED_PREFIXES = ("gpt-4", "gpt-5", "gpt-3.5", "o1", "o3", "o4", "claude-", "gemini-")
-"""Names of models that are served only behind an API."""
 
 _FIELDS = ("model_type", "layers", "hidden_size", "heads", "kv_heads", "head_size")
 _NOTED = (
@@ -37,7 +35,6 @@ _NOTED = (
     "dtype",
     "quantization_config",
 )
-
 
 LINEAGE_DIFFERS = "lineage-differs"
 LINEAGE_NOT_CHECKED = "lineage-not-checked"
@@ -62,10 +59,11 @@ class Reason(BaseModel):
     code: str
     """Stable slug: `architecture-field-differs`, `module-missing`,
     `module-unexpected`, `shape-differs`, `bias-differs`, `modules-differ`,
-    `unknown-architecture`, `closed-weights`, `lineage-differs`,
-    `lineage-not-checked`."""
+    `unknown-architecture`, `unsupported-experts`, `closed-weights`, `invalid-config`,
+    `lineage-differs`, `lineage-not-checked`."""
     detail: str
     module: str | None = None
+    """The module, or the field of the config or the architecture, that it is about."""
     expected: str | None = None
     actual: str | None = None
 
@@ -115,7 +113,7 @@ def compare(
     try:
         target = architecture_from_config(config)
     except UnsupportedFamilyError as error:
-        reason = _unsupported(config, error)
+        reason = _unsupported(error)
         return Verdict(level=Level.INCOMPATIBLE, reasons=(reason,), notes=notes)
     reasons = tuple(structural_reasons(architecture, target))
     if reasons:
@@ -252,20 +250,13 @@ def _shape(module: ModuleShape) -> str:
     return f"{module.out_features}x{module.in_features}"
 
 
-def _unsupported(config: Mapping[str, Any], error: UnsupportedFamilyError) -> Reason:
-    names = (config.get("_name_or_path"), config.get("model"), config.get("model_type"))
-    for name in names:
-        plain = name.rpartition("/")[2].lower() if isinstance(name, str) else ""
-        if plain.startswith(CLOSED_PREFIXES) and "architectures" not in config:
-            detail = (
-                f"{name} is served behind an API and its weights are closed, so nothing"
-                " can be applied to it; use a guard model or prompt in front of it"
-            )
-            return Reason(code="closed-weights", detail=detail, actual=name)
+def _unsupported(error: UnsupportedFamilyError) -> Reason:
     return Reason(
-        code="unknown-architecture",
+        code=error.reason,
         detail=error.detail,
-        actual=str(config.get("model_type")),
+        module=error.field,
+        expected=error.expected,
+        actual=error.actual,
     )
 
 
@@ -273,4 +264,4 @@ def _notes(config: Mapping[str, Any]) -> Iterator[str]:
     for key in _NOTED:
         value = config.get(key)
         if value is not None:
-            yield f"{key}: {str(value)[:120]}"
+            yield f"{key}: {plain(value)}"

@@ -27,6 +27,7 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
+    SmolLM3Config,
 )
 
 from safegene.artifact.architecture import architecture_from_config
@@ -38,7 +39,7 @@ from safegene.vectors.vector import SafetyVector
 FAMILIES = ("llama", "qwen2", "gpt_neox")
 ALL_FAMILIES = (
     *(*FAMILIES, "mistral", "qwen3", "gemma2", "gemma3_text", "phi3", "gpt2"),
-    *("olmo2", "glm4"),
+    *("olmo2", "glm4", "smollm3"),
 )
 
 SHARD_SIZE = "30KB"
@@ -79,6 +80,15 @@ _CONFIGS: Mapping[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
     "gpt2": (GPT2Config, {"n_inner": 48}),
     "olmo2": (Olmo2Config, {"num_key_value_heads": 2}),
     "glm4": (Glm4Config, {"num_key_value_heads": 2, "head_dim": 16}),
+    "smollm3": (
+        SmolLM3Config,
+        {
+            "num_key_value_heads": 2,
+            "no_rope_layers": [1, 0],
+            "use_sliding_window": True,
+            "sliding_window": 8,
+        },
+    ),
 }
 
 

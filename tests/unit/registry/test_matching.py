@@ -112,9 +112,10 @@ def test_the_limit_holds(stocked):
 @pytest.mark.parametrize(
     ("config", "code"),
     [
-        pytest.param({"model_type": "gpt2"}, "unknown-architecture", id="unknown"),
+        pytest.param({"model_type": "bert"}, "unknown-architecture", id="unknown"),
+        pytest.param({"model_type": "mixtral"}, "unsupported-experts", id="experts"),
         pytest.param({}, "unknown-architecture", id="empty"),
-        pytest.param({"model_type": "llama"}, "unknown-architecture", id="no sizes"),
+        pytest.param({"model_type": "llama"}, "invalid-config", id="no sizes"),
         pytest.param({"model": "gpt-4.1-mini"}, "closed-weights", id="closed"),
         pytest.param(
             {
@@ -123,7 +124,7 @@ def test_the_limit_holds(stocked):
                 "num_key_value_heads": 1 << 24,
                 "head_dim": 1 << 24,
             },
-            "unknown-architecture",
+            "invalid-config",
             id="larger than any model",
         ),
     ],

@@ -32,7 +32,7 @@ from transformers import (
 )
 from transformers.pytorch_utils import Conv1D
 
-from safegene.artifact.architecture import SUPPORTED
+from safegene.artifact.family import supported_types
 from safegene.errors import UnsupportedFamilyError
 from safegene.vectors.attach import attach
 from safegene.vectors.checkpoint import Checkpoint
@@ -90,7 +90,7 @@ def case(request, tmp_path_factory):
 
 
 def test_every_supported_family_is_a_case():
-    assert set(ALL_FAMILIES) == set(SUPPORTED)
+    assert set(ALL_FAMILIES) == set(supported_types())
 
 
 def test_extraction_gives_back_the_known_difference_of_every_module(case):
