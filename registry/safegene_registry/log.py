@@ -53,6 +53,10 @@ SECRETS_IN_TEXT = (
 """What no line may hold, wherever it comes from: messages and tracebacks of libraries
 quote what they were given."""
 
+TALKATIVE = ("botocore", "boto3", "urllib3", "httpcore")
+"""Libraries that write down at DEBUG what they send: headers, signatures of addresses,
+and what is signed, in lines that no pattern tells from others."""
+
 
 def redact_text(_logger: object, _method: str, line: str) -> str:
     """Take secrets out of a line that is otherwise ready to be written."""
@@ -124,6 +128,8 @@ def configure_logging(log_format: LogFormat, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(max(root.level, logging.INFO))
     # uvicorn's own lines repeat what `request_served` says, without the request id.
     logging.getLogger("uvicorn.access").disabled = True
     # It tells two things of every look at the schema, none of them of use.
