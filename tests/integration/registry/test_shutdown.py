@@ -1,13 +1,16 @@
-"""A replica stops in good order: a real process, real sockets, a slow download."""
+"""A replica stops in good order: a real process, real sockets, slow transfers."""
 
 import signal
 import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from safegene_registry.routes.media import MANIFEST_MEDIA_TYPE
 from support.registry_app import app_registry
 from support.registry_server import running_registry
 from support.versions import llama_config, write_version
@@ -112,6 +115,62 @@ def test_a_download_under_way_is_ended_and_nothing_new_is_accepted(published):
 
         assert registry.process.wait(60) == 0
     assert received == size
+
+
+class SlowUpload:
+    """A blob of a new version that is being sent, and stands still before its end."""
+
+    def __init__(self, registry, directory):
+        manifest = write_version(directory, version="2.0.0", seed=2, **LARGE)
+        auth = {"Authorization": f"Bearer {registry.token}"}
+        uploads = f"{registry.url}/v1/uploads"
+        opened = httpx.post(
+            uploads,
+            content=manifest.to_bytes(),
+            headers={**auth, "Content-Type": MANIFEST_MEDIA_TYPE},
+        )
+        self.url = f"{uploads}/{opened.json()['id']}"
+        self.headers, self.digest = auth, manifest.file(TENSORS_NAME).digest
+        self.hex = self.digest.removeprefix("sha256:")
+        self.data = (directory / TENSORS_NAME).read_bytes()
+        self.may_end = threading.Event()
+
+    def send(self):
+        """Send it; the status."""
+        url = f"{self.url}/blobs/{self.digest}"
+        headers = {**self.headers, "Content-Length": str(len(self.data))}
+        return httpx.put(url, content=self.chunks(), headers=headers, timeout=300)
+
+    def chunks(self):
+        middle = len(self.data) // 2
+        yield self.data[:middle]
+        assert self.may_end.wait(120)
+        yield self.data[middle:]
+
+    def is_present(self, url):
+        """Whether another process knows the blob as received."""
+        path = urlsplit(self.url).path
+        found = httpx.get(f"{url}{path}", headers=self.headers).json()
+        blob = next(b for b in found["blobs"] if b["digest"] == self.digest)
+        return blob["state"] == "present"
+
+
+def test_an_upload_under_way_is_ended_and_not_lost(published, tmp_path):
+    """After SIGTERM the rest of a blob is taken, and the next process has it."""
+    with replica(published) as registry, ThreadPoolExecutor(1) as sender:
+        upload = SlowUpload(registry, tmp_path / "v2")
+        sending = sender.submit(upload.send)
+        wait_for(lambda: any(registry.data.glob(f"staging/*/{upload.hex}*")))
+        registry.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: is_refused(registry.url))
+        assert registry.process.poll() is None
+
+        upload.may_end.set()
+
+        assert sending.result().status_code == 204
+        assert registry.process.wait(60) == 0
+    with replica(published) as registry:
+        assert upload.is_present(registry.url)
 
 
 def test_a_download_that_takes_too_long_is_cut_off(published):
