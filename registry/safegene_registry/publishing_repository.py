@@ -5,10 +5,10 @@ nothing.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from safegene.artifact.manifest import Manifest
@@ -25,6 +25,9 @@ from safegene_registry.models import (
     Vector,
     Version,
 )
+
+MOMENT = timedelta(microseconds=1)
+"""The least that the databases tell apart."""
 
 # Versions
 
@@ -43,7 +46,9 @@ def add_version(
     Heads are left to the caller, too, who knows how versions are ordered.
     """
     vector = repositories.find_vector(session, manifest.vector)
-    if vector is None:
+    if vector is not None:
+        published_at = after_all(session, vector.id, published_at)
+    else:
         # Nobody else does: see `lock_vector`.
         vector = Vector(namespace=manifest.namespace, name=manifest.name)
         session.add(vector)
@@ -90,6 +95,17 @@ def add_version(
     )
     session.flush()
     return version
+
+
+def after_all(session: Session, vector_id: UUID, now: datetime) -> datetime:
+    """The time, or a moment after the vector's last version if that is later.
+
+    Versions are listed in the order in which they were published. Clocks of replicas
+    differ, and are set back now and then.
+    """
+    query = select(func.max(Version.published_at)).where(Version.vector_id == vector_id)
+    last = session.scalar(query)
+    return now if last is None or last < now else last + MOMENT
 
 
 def ensure_namespace(

@@ -1,9 +1,10 @@
 """Publishing through the interface: what is accepted, refused and left behind."""
 
 import json
+from datetime import timedelta
 
 import pytest
-from support.registry_app import app_registry, bearer
+from support.registry_app import Clock, app_registry, bearer
 from support.versions import write_version
 
 from safegene.artifact.digest import digest_bytes
@@ -59,6 +60,23 @@ def test_the_same_manifest_again_is_a_success(registry, tmp_path):
     assert opened_again.status_code == 200
     assert opened_again.json()["state"] == "published"
     assert opened_again.json()["blobs"] == []
+
+
+def test_versions_are_listed_as_they_were_published_whatever_clocks_say(
+    registry, tmp_path
+):
+    """Another replica's clock is an hour behind, or this one's was set back."""
+    clock = Clock()
+    registry.put_clock(clock)
+    for hours, version in ((1, "1.0.0"), (0, "0.9.0"), (0.5, "1.1.0"), (2, "0.8.0")):
+        clock.ahead = timedelta(hours=hours)
+        place = tmp_path / version
+        registry.publish(write_version(place, version=version), place)
+
+    page = registry.client.get("/v1/vectors/acme/refusal/versions").json()
+
+    listed = [entry["version"] for entry in page["items"]]
+    assert listed == ["0.8.0", "1.1.0", "0.9.0", "1.0.0"]
 
 
 def test_another_manifest_under_the_version_is_a_conflict(registry, tmp_path):
