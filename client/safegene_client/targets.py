@@ -8,11 +8,19 @@ Importing this module loads no torch.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from safegene.artifact.architecture import Architecture
-from safegene.artifact.compatibility import ONLY_CONFIG, Level, Verdict, compare
+from safegene.artifact.compatibility import (
+    ONLY_CONFIG,
+    Level,
+    Target,
+    Verdict,
+    compare,
+    read_target,
+)
 from safegene.artifact.lineage import (
     INDEX_NAME,
     WEIGHTS_NAME,
@@ -45,6 +53,11 @@ class TargetModel:
     unchecked: str = ONLY_CONFIG
     """Why the lineage is not known where there is no sketch, for people."""
 
+    @cached_property
+    def known(self) -> Target:
+        """What the config tells; read once for any number of vectors."""
+        return read_target(self.config)
+
     def verdict(
         self, architecture: Architecture, sketch: Sequence[float] | None
     ) -> Verdict:
@@ -57,13 +70,13 @@ class TargetModel:
         Raises:
             TensorFileError: the model's weight files are damaged.
         """
-        verdict = compare(architecture, self.config, unchecked=self.unchecked)
+        verdict = compare(architecture, self.known, unchecked=self.unchecked)
         if verdict.level is Level.INCOMPATIBLE or sketch is None:
             return verdict
         own = self.read_sketch(architecture)
         if own is None:
             return verdict
-        return compare(architecture, self.config, compare_sketches(sketch, own))
+        return compare(architecture, self.known, compare_sketches(sketch, own))
 
 
 def describe_model(model: Any) -> TargetModel:

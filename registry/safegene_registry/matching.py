@@ -4,15 +4,13 @@
 versions, and says of each what stands in the way.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from safegene.artifact.architecture import Architecture, architecture_from_config
-from safegene.artifact.compatibility import Verdict, compare
+from safegene.artifact.architecture import Architecture
+from safegene.artifact.compatibility import Target, Verdict, compare, read_target
 from safegene.artifact.reference import best_version, canonical_constraint, check_part
-from safegene.errors import UnsupportedFamilyError
 from safegene_registry import repositories
 from safegene_registry.access import Reader
 from safegene_registry.models import Head, Version
@@ -48,14 +46,11 @@ def answer(
         canonical_constraint(question.constraint)
     if question.namespace is not None:
         check_part(question.namespace, "namespace")
-    try:
-        target = architecture_from_config(question.config)
-    except UnsupportedFamilyError:
+    known = read_target(question.config)
+    target = known.architecture
+    if target is None:
         return CompatibilityAnswer(
-            architecture=None,
-            reasons=list(unknown(question.config).reasons),
-            fits=[],
-            others=[],
+            architecture=None, reasons=list(known.reasons), fits=[], others=[]
         )
     with services.database.reading() as session:
         return CompatibilityAnswer(
@@ -66,35 +61,21 @@ def answer(
                 fingerprint=str(target.fingerprint),
             ),
             reasons=[],
-            fits=fitting(session, reader, target, question),
-            others=nearest(session, reader, target, question),
+            fits=fitting(session, reader, target, known, question),
+            others=nearest(session, reader, target, known, question),
         )
-
-
-def unknown(config: Mapping[str, Any]) -> Verdict:
-    """Why the architecture of this config is not known."""
-    # With no architecture known, any other serves to be compared with.
-    any_other = Architecture(
-        model_type="none",
-        hidden_size=1,
-        layers=1,
-        heads=1,
-        kv_heads=1,
-        head_size=1,
-        modules=(),
-    )
-    return compare(any_other, config)
 
 
 def fitting(
     session: Session,
     reader: Reader,
     target: Architecture,
+    known: Target,
     question: CompatibilityQuestion,
 ) -> list[Match]:
     """Vectors of the same family, most recently published first."""
     fingerprint = str(target.fingerprint)
-    verdict = compare(target, question.config)
+    verdict = compare(target, known)
     matches: list[Match] = []
     after = None
     while len(matches) < question.limit:
@@ -153,6 +134,7 @@ def nearest(
     session: Session,
     reader: Reader,
     target: Architecture,
+    known: Target,
     question: CompatibilityQuestion,
 ) -> list[Match]:
     """Vectors of the families most like the target's, with what stands in the way."""
@@ -176,7 +158,7 @@ def nearest(
             after=None,
             limit=MAX_OTHERS - len(matches),
         )
-        matches.extend(unfit(session, heads, family.document, question))
+        matches.extend(unfit(session, heads, family.document, known, question))
         if len(matches) >= MAX_OTHERS:
             break
     return matches
@@ -186,11 +168,12 @@ def unfit(
     session: Session,
     heads: Sequence[Head],
     document: str,
+    known: Target,
     question: CompatibilityQuestion,
 ) -> list[Match]:
     """The vectors of one other family, judged once for all."""
     architecture = Architecture.model_validate_json(document)
-    verdict = compare(architecture, question.config)
+    verdict = compare(architecture, known)
     versions = best_matches(session, heads, question.constraint)
     return [match(version, verdict) for version in versions]
 

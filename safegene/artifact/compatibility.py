@@ -6,6 +6,7 @@ application into an error. Stable.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -18,24 +19,13 @@ from safegene.artifact.architecture import (
 )
 from safegene.artifact.calibration import decimal_text
 from safegene.artifact.lineage import LINEAGE_THRESHOLD, LineageScore
-from safegene.artifact.shown import plain
+from safegene.artifact.notes import config_notes
 from safegene.errors import CompatibilityError, UnsupportedFamilyError
 
 MAX_MODULE_REASONS = 3
 """Module differences that are spelled out; the rest is counted."""
 
 _FIELDS = ("model_type", "layers", "hidden_size", "heads", "kv_heads", "head_size")
-_NOTED = (
-    "vocab_size",
-    "max_position_embeddings",
-    "rope_parameters",
-    "rope_theta",
-    "rope_scaling",
-    "torch_dtype",
-    "dtype",
-    "quantization_config",
-)
-
 LINEAGE_DIFFERS = "lineage-differs"
 LINEAGE_NOT_CHECKED = "lineage-not-checked"
 
@@ -93,9 +83,34 @@ class Verdict(BaseModel):
         )
 
 
+@dataclass(frozen=True)
+class Target:
+    """What a config tells of a model; read once, however many vectors are judged."""
+
+    architecture: Architecture | None
+    """None when it is not known."""
+    reasons: tuple[Reason, ...]
+    """Why it is not known."""
+    notes: tuple[str, ...]
+
+
+def read_target(config: Mapping[str, Any]) -> Target:
+    """Read a model's structure; never raises on bad news.
+
+    Args:
+        config: the target's parsed `config.json`.
+    """
+    notes = config_notes(config)
+    try:
+        architecture = architecture_from_config(config)
+    except UnsupportedFamilyError as error:
+        return Target(architecture=None, reasons=(_unsupported(error),), notes=notes)
+    return Target(architecture=architecture, reasons=(), notes=notes)
+
+
 def compare(
     architecture: Architecture,
-    config: Mapping[str, Any],
+    target: Mapping[str, Any] | Target,
     lineage: LineageScore | None = None,
     *,
     unchecked: str = ONLY_CONFIG,
@@ -104,18 +119,16 @@ def compare(
 
     Args:
         architecture: of the vector's base model, from its manifest.
-        config: the target's parsed `config.json`.
+        target: the model's parsed `config.json`, or what was read from it.
         lineage: how the target's weights compare with the vector's sketch; None when
             they were not compared.
         unchecked: why they were not, for people.
     """
-    notes = tuple(_notes(config))
-    try:
-        target = architecture_from_config(config)
-    except UnsupportedFamilyError as error:
-        reason = _unsupported(error)
-        return Verdict(level=Level.INCOMPATIBLE, reasons=(reason,), notes=notes)
-    reasons = tuple(structural_reasons(architecture, target))
+    known = target if isinstance(target, Target) else read_target(target)
+    notes = known.notes
+    if known.architecture is None:
+        return Verdict(level=Level.INCOMPATIBLE, reasons=known.reasons, notes=notes)
+    reasons = tuple(structural_reasons(architecture, known.architecture))
     if reasons:
         return Verdict(level=Level.INCOMPATIBLE, reasons=reasons, notes=notes)
     if lineage is None:
@@ -258,10 +271,3 @@ def _unsupported(error: UnsupportedFamilyError) -> Reason:
         expected=error.expected,
         actual=error.actual,
     )
-
-
-def _notes(config: Mapping[str, Any]) -> Iterator[str]:
-    for key in _NOTED:
-        value = config.get(key)
-        if value is not None:
-            yield f"{key}: {plain(value)}"

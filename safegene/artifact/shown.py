@@ -19,6 +19,7 @@ class _Short(reprlib.Repr):
     def __init__(self) -> None:
         super().__init__()
         self.maxlevel = 2
+        self.maxdict = 8
         self.maxstring = self.maxother = _LONGEST
 
     def repr_int(self, x: int, level: int) -> str:

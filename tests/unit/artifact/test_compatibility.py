@@ -1,7 +1,13 @@
 import pytest
 
 from safegene.artifact.architecture import architecture_from_config
-from safegene.artifact.compatibility import Level, compare, require, structural_reasons
+from safegene.artifact.compatibility import (
+    Level,
+    compare,
+    read_target,
+    require,
+    structural_reasons,
+)
 from safegene.artifact.lineage import LineageScore
 from safegene.errors import CompatibilityError
 
@@ -77,6 +83,27 @@ def test_modules_missing_and_unexpected_are_told_apart(architecture, config):
 
     assert "module-missing" in missing
     assert "module-unexpected" in unexpected
+
+
+def test_a_model_is_read_once_for_any_number_of_vectors(architecture, config):
+    deeper = architecture_from_config({**config, "num_hidden_layers": 12})
+    target = read_target({**config, "vocab_size": 5})
+
+    assert compare(architecture, target) == compare(
+        architecture, {**config, "vocab_size": 5}
+    )
+    assert compare(architecture, target, NEAR).level is Level.COMPATIBLE
+    assert compare(deeper, target, NEAR).level is Level.INCOMPATIBLE
+    assert target.architecture == architecture
+    assert (target.reasons, target.notes) == ((), ("vocab_size: 5",))
+
+
+def test_a_model_of_no_known_structure_is_read_with_its_reason():
+    target = read_target({"model_type": "bert", "vocab_size": 5})
+
+    assert target.architecture is None
+    assert [reason.code for reason in target.reasons] == ["unknown-architecture"]
+    assert target.notes == ("vocab_size: 5",)
 
 
 def test_an_unknown_architecture_never_raises(architecture):
