@@ -1,10 +1,12 @@
 """What the commands share: where the registry is, and how they speak."""
 
+import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,10 @@ MAX_NAME = 128
 MANY = 100_000
 """Rows that a list shows at most."""
 
+PREFIX = "SAFEGENE_REGISTRY_"
+ALIKE = 0.8
+"""How much of a name has to be a setting's to be taken for a slip."""
+
 data_option = click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
@@ -38,6 +44,7 @@ def read_settings(data: Path | None) -> "Settings":
 
     from safegene_registry.settings import Settings
 
+    check_names(os.environ, [name.upper() for name in Settings.model_fields])
     try:
         return Settings() if data is None else Settings(data=data)
     except ValidationError as error:
@@ -46,8 +53,28 @@ def read_settings(data: Path | None) -> "Settings":
         name = "_".join(str(part) for part in first["loc"]).upper() or "*"
         secret = name == "*" or "Secret" in str(Settings.model_fields[name.lower()])
         got = "" if secret else f", got {first['input']!r}"
-        message = f"SAFEGENE_REGISTRY_{name}: {first['msg']}{got}"
+        message = f"{PREFIX}{name}: {first['msg'].removeprefix('Value error, ')}{got}"
         raise click.UsageError(message) from None
+
+
+def check_names(variables: Iterable[str], known: Sequence[str]) -> None:
+    """Refuse a variable that is nearly a setting: it must not go unheard.
+
+    Others may begin the same way: Kubernetes sets `SAFEGENE_REGISTRY_SERVICE_HOST` and
+    more for a service of that name.
+
+    Args:
+        variables: names of the environment's.
+        known: names of the settings, without what they begin with.
+    """
+    for variable in variables:
+        name = variable.upper().removeprefix(PREFIX)
+        if name in known or not variable.upper().startswith(PREFIX):
+            continue
+        meant = get_close_matches(name, known, n=1, cutoff=ALIKE)
+        if meant:
+            message = f"{variable} is no setting; is {PREFIX}{meant[0]} meant?"
+            raise click.UsageError(message)
 
 
 def say(text: str, *, err: bool = False) -> None:

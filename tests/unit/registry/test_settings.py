@@ -118,7 +118,7 @@ def test_a_database_url_that_is_none_is_refused_without_its_password(monkeypatch
     ended = CliRunner().invoke(cli, ["serve"])
 
     assert ended.exit_code == 2
-    assert "SAFEGENE_REGISTRY_DATABASE_URL: Value error, expected a URL" in ended.output
+    assert "SAFEGENE_REGISTRY_DATABASE_URL: expected a URL" in ended.output
     assert "secret" not in ended.output
 
 
@@ -129,6 +129,39 @@ def test_what_is_wrong_is_shown_where_it_is_no_secret(monkeypatch):
 
     assert ended.exit_code == 2
     assert "got 'many'" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("DRAIN_DELAI", "DRAIN_DELAY"),
+        ("BUCKET", "S3_BUCKET"),
+        ("DATABASE", "DATABASE_URL"),
+        ("S3_ENDPOINT", "S3_ENDPOINT_URL"),
+    ],
+)
+def test_a_slip_in_a_name_is_refused(monkeypatch, tmp_path, given, meant):
+    """Else blobs would go to a directory that nobody looks at."""
+    monkeypatch.setenv(f"SAFEGENE_REGISTRY_{given}", "any")
+
+    ended = CliRunner().invoke(cli, ["migrate", "--data", str(tmp_path / "data")])
+
+    assert ended.exit_code == 2
+    told = (
+        f"SAFEGENE_REGISTRY_{given} is no setting; is SAFEGENE_REGISTRY_{meant} meant"
+    )
+    assert told in ended.output
+    assert not (tmp_path / "data").exists()
+
+
+def test_what_kubernetes_sets_is_no_slip(monkeypatch, tmp_path):
+    """For a service called `safegene-registry`."""
+    for name in ("SERVICE_HOST", "SERVICE_PORT", "PORT", "PORT_8080_TCP_ADDR"):
+        monkeypatch.setenv(f"SAFEGENE_REGISTRY_{name}", "10.0.0.1")
+
+    ended = CliRunner().invoke(cli, ["migrate", "--data", str(tmp_path / "data")])
+
+    assert ended.exit_code == 0
 
 
 def test_a_database_url_is_a_secret():
