@@ -168,7 +168,8 @@ def test_metrics_are_each_replicas_own(arrangement):
         for name in REPLICAS
     ]
 
-    assert through.status_code == 404
+    assert through.status_code == through.json()["status"] == 404
+    assert through.headers["content-type"] == "application/problem+json"
     assert all("safegene_registry_requests_total" in each.text for each in own)
 
 
