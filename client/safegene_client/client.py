@@ -13,13 +13,8 @@ from safegene.artifact.compatibility import Level, Verdict, require
 from safegene.artifact.digest import Digest
 from safegene.artifact.lineage import load_sketch
 from safegene.artifact.manifest import LINEAGE_NAME, Manifest
-from safegene.artifact.reference import (
-    Reference,
-    VectorName,
-    best_version,
-    parse_reference,
-)
-from safegene.errors import InvalidReferenceError, NotFoundError, RegistryError
+from safegene.artifact.reference import Reference, VectorName, parse_reference
+from safegene.errors import NotFoundError
 from safegene_client.answers import (
     CompatibilityAnswer,
     ExchangedToken,
@@ -30,10 +25,11 @@ from safegene_client.answers import (
     VectorSummary,
 )
 from safegene_client.cache import Cache
-from safegene_client.fetching import Fetcher, vector_path, version_path
+from safegene_client.fetching import Fetcher
 from safegene_client.problems import plain_text
 from safegene_client.publishing import publish_directory
 from safegene_client.pulled import PulledVector
+from safegene_client.resolution import ask_version, check_answer, set_yank
 from safegene_client.session import Session, json_body
 from safegene_client.settings import Settings
 from safegene_client.targets import TargetModel, describe_model
@@ -158,9 +154,9 @@ class Registry:
             RegistryError: the registry refused, answered something else than it was
                 asked, or could not be reached.
         """
-        reference = parse_reference(ref) if isinstance(ref, str) else ref
+        reference = _reference(ref)
         try:
-            resolved = self._resolve(reference)
+            resolved = ask_version(self._session, reference)
         except NotFoundError as error:
             message = (
                 f"{error.detail}; asked for {reference}, `safegene inspect"
@@ -172,7 +168,7 @@ class Registry:
                 problem_type=error.problem_type,
                 request_id=error.request_id,
             ) from None
-        self._check_answer(reference, resolved)
+        check_answer(self.url, reference, resolved)
         if resolved.yanked is not None:
             reason = plain_text(resolved.yanked.reason)
             log.warning("%s was yanked: %s", resolved.identity, reason)
@@ -259,7 +255,7 @@ class Registry:
             RegistryError: the registry refused or could not be reached.
             LocalStorageError: the disk is full or not writable; nothing is left.
         """
-        reference = parse_reference(ref) if isinstance(ref, str) else ref
+        reference = _reference(ref)
         target = None if model is None else describe_model(model)
         allow = allow_unverified_lineage
         # A digest says everything: what is here under it needs no registry.
@@ -296,40 +292,29 @@ class Registry:
             progress=progress,
         )
 
-    def _resolve(self, reference: Reference) -> ResolvedVersion:
-        if reference.version is not None:
-            path = version_path(reference.vector, reference.version)
-            return self._session.ask(ResolvedVersion, "GET", path)
-        picks = {
-            "constraint": reference.constraint,
-            "alias": reference.alias,
-            "digest": None if reference.digest is None else str(reference.digest),
-        }
-        return self._session.ask(
-            ResolvedVersion,
-            "GET",
-            f"{vector_path(reference.vector)}/resolve",
-            params={key: value for key, value in picks.items() if value},
-        )
+    def yank(self, ref: str | Reference, reason: str) -> ResolvedVersion:
+        """Hide a version from resolution; who names it gets it still, and the reason.
 
-    def _check_answer(self, reference: Reference, resolved: ResolvedVersion) -> None:
-        """Believe an answer only as far as it answers the question."""
-        try:
-            digest = Digest.parse(resolved.digest)
-            matches = (
-                f"{resolved.namespace}/{resolved.name}" == str(reference.vector)
-                and reference.version in (None, resolved.version)
-                and reference.digest in (None, digest)
-                and best_version([resolved.version], reference.constraint) is not None
-            )
-        except (InvalidReferenceError, ValueError):
-            matches = False
-        if not matches:
-            message = (
-                f"the registry at {self.url} was asked for {reference} and answered"
-                f" {resolved.identity} ({resolved.digest}); nothing was fetched"
-            )
-            raise RegistryError(message)
+        Args:
+            ref: names one version, as `acme/guard@1.2.0` or by digest.
+            reason: for everybody who asks for the version nevertheless.
+
+        Raises:
+            UsageError: the reference may mean several versions.
+            NotFoundError: there is no such version.
+            AuthenticationError: no good token.
+            RegistryError: the registry refused or could not be reached.
+        """
+        return set_yank(self._session, _reference(ref), reason)
+
+    def unyank(self, ref: str | Reference) -> ResolvedVersion:
+        """Let a version be resolved again.
+
+        Raises:
+            UsageError, NotFoundError, AuthenticationError, RegistryError: as for
+                `yank`.
+        """
+        return set_yank(self._session, _reference(ref), None)
 
     def _with_lineage(self, match: Match, target: TargetModel) -> Match:
         reference = parse_reference(f"{match.namespace}/{match.name}@{match.digest}")
@@ -360,6 +345,10 @@ class Registry:
             sketch = load_sketch(path, manifest.architecture)
             verdict = target.verdict(manifest.architecture, sketch)
         _refuse_incompatible(verdict, allow=allow)
+
+
+def _reference(ref: str | Reference) -> Reference:
+    return parse_reference(ref) if isinstance(ref, str) else ref
 
 
 def _fitting(

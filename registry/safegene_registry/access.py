@@ -61,7 +61,7 @@ class Action(StrEnum):
     """Make a namespace, and so become its owner."""
 
     PUBLISH = "publish"
-    """Add versions to a namespace."""
+    """Add versions to a namespace, and hide what was published from resolution."""
 
     DELEGATE = "delegate"
     """Make, list and end tokens of one's own account."""

@@ -26,6 +26,7 @@ from safegene_registry.routes import (
     tokens,
     uploads,
     vectors,
+    yanks,
 )
 from safegene_registry.routes.responses import COMMON_RESPONSES, RegistryAPI
 from safegene_registry.services import open_services
@@ -42,7 +43,7 @@ everything else needs one. Every answer that is not a success is an RFC 9457 pro
 
 
 ROUTERS = (
-    *(vectors, uploads, compatibility),
+    *(vectors, yanks, uploads, compatibility),
     *(namespaces, tokens, publishers, health),
 )
 

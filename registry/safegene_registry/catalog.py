@@ -3,11 +3,17 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from safegene.artifact.reference import VectorName, best_version, canonical_version
+from safegene.artifact.reference import (
+    VectorName,
+    best_version,
+    canonical_version,
+    pinned_version,
+)
 from safegene_registry import repositories
 from safegene_registry.access import Reader
 from safegene_registry.models import ArchitectureRow, File, Head, Vector, Version
@@ -24,6 +30,7 @@ from safegene_registry.schemas import (
     VersionDetail,
     VersionEntry,
     VersionPage,
+    Yanked,
 )
 from safegene_registry.services import Services
 
@@ -146,7 +153,11 @@ def version_page(
     last = found[limit - 1] if len(found) > limit else None
     return VersionPage(
         items=[
-            VersionEntry(version=row.version, digest=row.digest)
+            VersionEntry(
+                version=row.version,
+                digest=row.digest,
+                yanked=yanked_since(row.yanked_at, row.yank_reason),
+            )
             for row in found[:limit]
         ],
         next_cursor=encode_cursor(last.published_at.isoformat(), str(last.id))
@@ -167,33 +178,64 @@ def resolve(
             else best_of(session, row, selector)
         )
         if version is None:
-            detail = f"No version of {vector} is {spelled(selector)}."
-            raise not_found(detail)
+            raise no_match(session, row, vector, selector)
         return version_detail(session, vector, version)
 
 
 def best_of(session: Session, row: Vector, selector: Selector) -> Version | None:
-    """The newest version that the selector allows."""
+    """The newest version that the selector allows; a yanked one only if pinned."""
     if selector.alias is not None and selector.alias != LATEST:
         return None
     if selector.constraint is None:
-        heads = repositories.heads_of(session, [row.id])
-        return newest_of(heads)
+        newest = newest_of(repositories.heads_of(session, [row.id]))
+        return None if is_yanked(newest) else newest
     versions = repositories.list_versions(session, [row.id])
     best = best_version(versions[row.id], selector.constraint)
+    best = best or pinned_version(selector.constraint)
     if best is None:
         return None
-    return repositories.versions_of_vectors(session, {row.id: best})[row.id]
+    return repositories.versions_of_vectors(session, {row.id: best}).get(row.id)
 
 
 def newest_of(heads: Sequence[Head]) -> Version:
-    """The newest of the families' newest versions."""
-    newest = best_version([head.version.version for head in heads], None)
-    return next(h.version for h in heads if h.version.version == newest)
+    """The newest of the families' newest versions; a yanked one if all are."""
+    standing = [head for head in heads if not head.is_yanked] or heads
+    newest = best_version([head.version.version for head in standing], None)
+    return next(h.version for h in standing if h.version.version == newest)
+
+
+def is_yanked(version: Version) -> bool:
+    """Whether a version is only for who names it."""
+    return yank_of(version) is not None
+
+
+def yanked_since(at: datetime | None, reason: str | None) -> Yanked | None:
+    """Since when and why a version is yanked, as the interface shows it."""
+    return None if at is None or reason is None else Yanked(at=at, reason=reason)
+
+
+def yank_of(version: Version) -> Yanked | None:
+    """The same of a version that was read with its state."""
+    state = version.state
+    if state is None:
+        return None
+    return yanked_since(state.yanked_at, state.yank_reason)
+
+
+def no_match(
+    session: Session, row: Vector, vector: VectorName, selector: Selector
+) -> ProblemError:
+    """The problem that nothing is what was asked for."""
+    detail = f"No version of {vector} is {spelled(selector)}."
+    if repositories.list_versions(session, [row.id], yanked=True):
+        detail += " Versions that were yanked are for those only who name one."
+    return not_found(detail)
 
 
 def spelled(selector: Selector) -> str:
     """The selector for a sentence."""
+    if selector == Selector():
+        return "to be had"
     if selector.digest is not None:
         return selector.digest
     if selector.alias is not None:
@@ -244,6 +286,7 @@ def version_detail(
         version=version.version,
         digest=version.digest,
         size_bytes=version.size_bytes,
+        yanked=yank_of(version),
         files=file_details(
             vector, version, repositories.list_files(session, version.id)
         ),

@@ -19,7 +19,7 @@ from safegene.errors import InvalidReferenceError
 from safegene_registry import public_repository
 from safegene_registry.addresses import address_key
 from safegene_registry.blob_downloads import file_answer, file_content
-from safegene_registry.catalog import LATEST, file_address
+from safegene_registry.catalog import LATEST, file_address, yanked_since
 from safegene_registry.conditional import tagged_response
 from safegene_registry.file_response import FileResponse
 from safegene_registry.guards import count
@@ -132,6 +132,7 @@ def version_answer(request: Request, vector: VectorName, rows: Any) -> Response:
         version=first.version,
         digest=first.digest,
         size_bytes=first.size_bytes,
+        yanked=yanked_since(first.yanked_at, first.yank_reason),
         files=[
             FileDetail(
                 path=row.path,

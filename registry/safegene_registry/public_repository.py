@@ -12,7 +12,15 @@ from sqlalchemy.orm import Session
 
 from safegene.artifact.reference import VectorName
 from safegene_registry.access import Visibility
-from safegene_registry.models import Blob, File, Head, Namespace, Vector, Version
+from safegene_registry.models import (
+    Blob,
+    File,
+    Head,
+    Namespace,
+    Vector,
+    Version,
+    VersionState,
+)
 
 
 def of_public_vector(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
@@ -33,6 +41,8 @@ FILES = (
         Version.version,
         Version.digest,
         Version.size_bytes,
+        VersionState.yanked_at,
+        VersionState.yank_reason,
         File.path,
         File.digest.label("file_digest"),
         Blob.size_bytes.label("file_bytes"),
@@ -40,10 +50,13 @@ FILES = (
     .select_from(Version)
     .join(File, File.version_id == Version.id)
     .join(Blob, Blob.digest == File.digest)
+    .outerjoin(VersionState, VersionState.version_id == Version.id)
 )
 VERSION = Version.version == bindparam("version")
 ONE_VERSION = of_public_vector(FILES).where(VERSION).order_by(File.path)
-HEADS = of_public_vector(FILES.join(Head, Head.version_id == Version.id))
+HEADS = of_public_vector(FILES.join(Head, Head.version_id == Version.id)).where(
+    Head.is_yanked.is_(False)
+)
 NEWEST = HEADS.order_by(Version.version, File.path)
 ONE_FILE = of_public_vector(FILES).where(VERSION, File.path == bindparam("path"))
 

@@ -256,7 +256,8 @@ def move_head(session: Session, version: Version) -> None:
     if head is None:
         publishing_repository.add_head(session, version)
         return
-    newest = best_version([head.version.version, version.version], None)
+    rivals = [] if head.is_yanked else [head.version.version]
+    newest = best_version([*rivals, version.version], None)
     publishing_repository.advance_head(
         session, head, version, newest=newest == version.version
     )

@@ -24,6 +24,7 @@ from safegene_registry.models import (
     Upload,
     Vector,
     Version,
+    VersionState,
 )
 
 MOMENT = timedelta(microseconds=1)
@@ -86,6 +87,7 @@ def add_version(
         size_bytes=manifest.size_bytes,
         token_id=token_id,
         published_at=published_at,
+        state=None,
     )
     session.add(version)
     session.flush()
@@ -147,8 +149,31 @@ def advance_head(
     """Count one more version, and move the head to it if it is the newest."""
     head.version_count += 1
     if newest:
-        head.version_id = version.id
-        head.published_at = version.published_at
+        point_head(session, head, version, is_yanked=False)
+    session.flush()
+
+
+def point_head(
+    session: Session, head: Head, version: Version, *, is_yanked: bool
+) -> None:
+    """Make a version the newest of its vector within its family."""
+    head.version_id = version.id
+    head.published_at = version.published_at
+    head.is_yanked = is_yanked
+    session.flush()
+
+
+def set_yank(
+    session: Session, version: Version, at: datetime | None, reason: str | None
+) -> None:
+    """Say since when and why a version is yanked; None: it is not.
+
+    The version was read with its state, and the caller holds its vector's lock.
+    """
+    if version.state is None:
+        version.state = VersionState(version_id=version.id)
+    version.state.yanked_at = at
+    version.state.yank_reason = reason
     session.flush()
 
 

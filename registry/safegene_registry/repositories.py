@@ -25,6 +25,7 @@ from safegene_registry.models import (
     Head,
     Vector,
     Version,
+    VersionState,
 )
 
 
@@ -59,12 +60,13 @@ def search_vectors(
 ) -> Sequence[Vector]:
     """Vectors whose newest version matches, by name, after the last of the page before.
 
-    Text matches anywhere in namespace, name or description, whatever the case.
+    Those of which every version is yanked are left out. Text matches anywhere in
+    namespace, name or description, whatever the case.
     """
     matching = (
         select(Head.vector_id)
         .join(Version, Version.id == Head.version_id)
-        .where(Head.vector_id == Vector.id)
+        .where(Head.vector_id == Vector.id, Head.is_yanked.is_(False))
     )
     if wanted.fingerprint is not None:
         matching = matching.where(Head.fingerprint == wanted.fingerprint)
@@ -87,14 +89,17 @@ def search_vectors(
 
 
 def with_details(query: Select[Any]) -> Select[Any]:
-    """Load a head's version, vector and architecture along with it."""
+    """Load a head's version, vector, architecture and state along with it."""
+    version = contains_eager(Head.version)
     return (
         query.join(Head.version)
         .join(Version.vector)
         .join(Version.architecture)
+        .outerjoin(Version.state)
         .options(
-            contains_eager(Head.version).contains_eager(Version.vector),
-            contains_eager(Head.version).contains_eager(Version.architecture),
+            version.contains_eager(Version.vector),
+            version.contains_eager(Version.architecture),
+            version.contains_eager(Version.state),
         )
     )
 
@@ -114,9 +119,14 @@ def family_heads(
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> Sequence[Head]:
-    """Heads of one family, most recently published first. One index range."""
+    """Heads of one family, most recently published first. One index range.
+
+    Those of which every version is yanked are left out.
+    """
     query = with_details(select(Head)).where(
-        Head.fingerprint == fingerprint, readable(Vector.namespace, reader)
+        Head.fingerprint == fingerprint,
+        Head.is_yanked.is_(False),
+        readable(Vector.namespace, reader),
     )
     if namespace is not None:
         query = query.where(Vector.namespace == namespace)
@@ -141,10 +151,24 @@ def list_versions(
     vector_ids: Iterable[UUID],
     *,
     fingerprint: str | None = None,
+    yanked: bool = False,
 ) -> Mapping[UUID, Sequence[str]]:
-    """Every version published of these vectors, in no order."""
-    query = select(Version.vector_id, Version.version).where(
-        Version.vector_id.in_(list(vector_ids))
+    """Every version of these vectors, in no order: those not yanked, or those that are.
+
+    Args:
+        session: of the transaction.
+        vector_ids: of the vectors.
+        fingerprint: only those of one family; None: of any.
+        yanked: which of the two.
+    """
+    is_yanked = VersionState.yanked_at.is_not(None)
+    query = (
+        select(Version.vector_id, Version.version)
+        .outerjoin(Version.state)
+        .where(
+            Version.vector_id.in_(list(vector_ids)),
+            is_yanked if yanked else ~is_yanked,
+        )
     )
     if fingerprint is not None:
         query = query.where(Version.fingerprint == fingerprint)
@@ -160,11 +184,20 @@ def recent_versions(
     *,
     after: tuple[datetime, UUID] | None,
     limit: int,
-) -> Sequence[Row[str, str, datetime, UUID]]:
-    """Versions of a vector, most recently published first."""
-    query = select(
-        Version.version, Version.digest, Version.published_at, Version.id
-    ).where(Version.vector_id == vector_id)
+) -> Sequence[Row[str, str, datetime, UUID, datetime | None, str | None]]:
+    """Versions of a vector, yanked or not, most recently published first."""
+    query = (
+        select(
+            Version.version,
+            Version.digest,
+            Version.published_at,
+            Version.id,
+            VersionState.yanked_at,
+            VersionState.yank_reason,
+        )
+        .outerjoin(Version.state)
+        .where(Version.vector_id == vector_id)
+    )
     if after is not None:
         query = query.where(tuple_(Version.published_at, Version.id) < after)
     query = query.order_by(Version.published_at.desc(), Version.id.desc())
@@ -183,7 +216,8 @@ def find_version(
     query = (
         select(Version)
         .join(Version.vector)
-        .options(contains_eager(Version.vector))
+        .outerjoin(Version.state)
+        .options(contains_eager(Version.vector), contains_eager(Version.state))
         .where(Vector.namespace == vector.namespace, Vector.name == vector.name)
     )
     if version is not None:
@@ -202,7 +236,8 @@ def versions_of_vectors(
     query = (
         select(Version)
         .join(Version.vector)
-        .options(contains_eager(Version.vector))
+        .outerjoin(Version.state)
+        .options(contains_eager(Version.vector), contains_eager(Version.state))
         .where(tuple_(Version.vector_id, Version.version).in_(list(wanted.items())))
     )
     return {version.vector_id: version for version in session.scalars(query)}
@@ -263,6 +298,7 @@ def nearest_architectures(
         .join(Vector, Vector.id == Head.vector_id)
         .where(
             Head.fingerprint == ArchitectureRow.fingerprint,
+            Head.is_yanked.is_(False),
             readable(Vector.namespace, reader),
         )
     )

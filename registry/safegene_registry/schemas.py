@@ -47,7 +47,10 @@ class ArchitectureSummary(Schema):
 
 
 class Latest(Schema):
-    """The newest version: the newest final one, or the newest pre-release."""
+    """The newest version: the newest final one, or the newest pre-release.
+
+    A yanked one only where all are yanked.
+    """
 
     version: str
     digest: str
@@ -58,6 +61,13 @@ class Yanked(Schema):
 
     at: datetime
     reason: str
+
+
+class YankRequest(Schema):
+    """Hide a version from resolution."""
+
+    reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
+    """Shown to everybody who asks for the version nevertheless."""
 
 
 class VersionEntry(Schema):

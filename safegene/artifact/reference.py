@@ -146,6 +146,21 @@ def canonical_constraint(text: str) -> str:
         raise InvalidReferenceError(message) from None
 
 
+def pinned_version(constraint: str) -> str | None:
+    """The one version that a range such as `==1.2` names; None where it may be several.
+
+    As in PEP 592, whoever pins a version gets it though it was yanked.
+
+    Raises:
+        InvalidReferenceError: the range cannot be read.
+    """
+    clauses = list(SpecifierSet(canonical_constraint(constraint)))
+    if len(clauses) != 1 or clauses[0].operator != "==":
+        return None
+    text = clauses[0].version
+    return None if text.endswith(".*") or "+" in text else canonical_version(text)
+
+
 def best_version(versions: Iterable[str], constraint: str | None = None) -> str | None:
     """The newest version a range allows, as `packaging` orders and filters them.
 

@@ -92,11 +92,12 @@ class World:
                 for role in Role:
                     user_account(session, role, operator=False, by="tests")
                     membership.set_member(session, namespace, role, role, by="tests")
-            place = self.directory / namespace
-            vector = f"{namespace}/guard"
-            self.manifests[namespace] = write_version(place, vector=vector)
-            published = self.registry.publish(self.manifests[namespace], place)
-            assert published.status_code == 201, published.text
+            for name in (SPARE["name"], FILE["name"]):
+                place = self.directory / namespace / name
+                manifest = write_version(place, vector=f"{namespace}/{name}")
+                published = self.registry.publish(manifest, place)
+                assert published.status_code == 201, published.text
+                self.manifests[namespace] = manifest
 
     def fresh(self, word: str) -> str:
         """A name that was not used yet."""
@@ -235,6 +236,9 @@ class Wanted:
 Maker = Callable[[World, Asker, str, Token], Wanted]
 
 FILE = {"name": "guard", "version": "1.0.0", "path": "README.md"}
+SPARE = {"name": "spare", "version": "1.0.0"}
+"""A version that may be hidden without any other route giving another answer."""
+
 UPLOADS = "/v1/uploads/{upload_id}"
 NAMESPACE = "/v1/namespaces/{namespace}"
 VECTOR = "/v1/vectors/{namespace}/{name}"
@@ -280,6 +284,8 @@ REQUESTS: dict[str, Maker] = {
     f"GET {VERSION}/manifest": fixed(path=FILE),
     f"GET {VERSION}/files/{{path}}": fixed(path=FILE),
     f"HEAD {VERSION}/files/{{path}}": fixed(path=FILE),
+    f"PUT {VERSION}/yank": fixed(path=SPARE, json={"reason": "refuses everything"}),
+    f"DELETE {VERSION}/yank": fixed(path=SPARE),
     "POST /v1/compatibility": fixed(json={"config": llama_config()}),
     "POST /v1/uploads": announce,
     f"GET {UPLOADS}": of_upload(),

@@ -35,6 +35,7 @@ from safegene_client.cli.recalibration import recalibrate
 from safegene_client.cli.registry import compatible, inspect, pull, push, search
 from safegene_client.cli.repair import apply, merge
 from safegene_client.cli.selection import select
+from safegene_client.cli.yanking import unyank, yank
 
 __all__ = ["cli", "main"]
 
@@ -81,6 +82,8 @@ for command in (
     evaluate,
     frontier,
     exchange,
+    yank,
+    unyank,
 ):
     cli.add_command(command)
 

@@ -23,6 +23,7 @@ from safegene_client.cli.options import (
     with_registry,
 )
 from safegene_client.cli.output import Output, facts, size_text, table
+from safegene_client.problems import plain_text
 
 
 @click.command(
@@ -174,9 +175,20 @@ def inspect(output: Output, *, connect: Connect, vector: str) -> None:
     manifest = registry.manifest(resolved)
     detail = registry.describe(reference.vector)
     versions = [entry.version for entry in detail.versions]
+    yanked = {
+        entry.version: plain_text(entry.yanked.reason)
+        for entry in detail.versions
+        if entry.yanked is not None
+    }
+    listed = [f"{v} (yanked)" if v in yanked else v for v in versions]
     output.result(
-        {**_document(manifest), "versions": versions, "verified": False},
-        _manifest_facts(manifest, f"versions: {', '.join(versions)}"),
+        {
+            **_document(manifest),
+            "versions": versions,
+            "yanked": yanked,
+            "verified": False,
+        },
+        _manifest_facts(manifest, f"versions: {', '.join(listed)}"),
     )
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
     LargeBinary,
     UniqueConstraint,
     Uuid,
+    false,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -101,6 +102,7 @@ class Version(Base):
 
     vector: Mapped[Vector] = relationship(lazy="raise")
     architecture: Mapped[ArchitectureRow] = relationship(lazy="raise")
+    state: Mapped["VersionState | None"] = relationship(lazy="raise")
 
 
 class VersionState(Base):
@@ -151,6 +153,8 @@ class File(Base):
 class Head(Base):
     """The newest version of a vector within one family, and how many there are.
 
+    A yanked version is the newest only where all of them are yanked.
+
     With it, "what fits this fingerprint" and "what is the newest" are index look-ups
     that do not grow with the number of versions.
     """
@@ -169,5 +173,8 @@ class Head(Base):
     version_count: Mapped[int]
     published_at: Mapped[datetime] = mapped_column(
         UtcDateTime, comment="when the newest was published"
+    )
+    is_yanked: Mapped[bool] = mapped_column(
+        server_default=false(), comment="all versions are: only for who names one"
     )
     version: Mapped[Version] = relationship(lazy="raise")

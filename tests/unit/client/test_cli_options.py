@@ -31,11 +31,11 @@ def test_options_are_what_they_were():
     assert describe_commands(cli) == json.loads(FROZEN.read_text(encoding="utf-8"))
 
 
-def test_the_fourteen_commands_are_there():
+def test_the_sixteen_commands_are_there():
     assert list(cli.commands) == [
         *("extract", "import", "inspect", "push", "search", "compatible", "pull"),
         *("select", "recalibrate", "apply", "merge", "evaluate"),
-        *("frontier", "exchange"),
+        *("frontier", "exchange", "yank", "unyank"),
     ]
 
 

@@ -61,20 +61,6 @@ def test_variables_without_a_default_are_the_secrets_and_only_they():
     }
 
 
-def test_the_operators_guide_names_every_variable_with_its_default():
-    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    found = VARIABLE.finditer(FILE.read_text(encoding="utf-8"))
-    variables = {match["name"]: (match["kind"], match["rest"]) for match in found}
-
-    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `")]
-    told = {name: row for row in rows for name in re.findall(r"`(\w+)`", row[0])}
-    for name, (kind, default) in variables.items():
-        if kind == ":?":
-            assert re.search(rf"^ +for name in.* {name}\b", page, re.MULTILINE)
-        else:
-            assert default in told[name][1]
-
-
 @pytest.mark.parametrize("name", SECRETS)
 @pytest.mark.parametrize("value", [None, ""])
 def test_it_refuses_to_start_without_a_secret(name, value):

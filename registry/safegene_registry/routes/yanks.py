@@ -1,0 +1,34 @@
+"""Yanking versions, and taking that back."""
+
+from fastapi import APIRouter
+
+from safegene_registry import yanking
+from safegene_registry.guards import Publisher
+from safegene_registry.routes.responses import problems
+from safegene_registry.routes.vectors import VectorDep, VersionParam
+from safegene_registry.schemas import VersionDetail, YankRequest
+from safegene_registry.services import ServicesDep
+
+router = APIRouter(prefix="/v1/vectors", tags=["vectors"])
+
+PATH = "/{namespace}/{name}/versions/{version}/yank"
+
+
+@router.put(PATH, responses=problems("not-found"))
+def yank_version(
+    services: ServicesDep,
+    access: Publisher,
+    vector: VectorDep,
+    version: VersionParam,
+    wanted: YankRequest,
+) -> VersionDetail:
+    """Hide a version from resolution; who names it gets it still, with the reason."""
+    return yanking.yank(services, access.caller, vector, version, wanted.reason)
+
+
+@router.delete(PATH, responses=problems("not-found"))
+def unyank_version(
+    services: ServicesDep, access: Publisher, vector: VectorDep, version: VersionParam
+) -> VersionDetail:
+    """Let a version be resolved again."""
+    return yanking.unyank(services, access.caller, vector, version)
