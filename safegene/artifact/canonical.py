@@ -14,6 +14,10 @@ MAX_INTEGER = 2**53
 MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 64
 
+_PLAIN = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False
+)
+
 
 def canonical_json(value: Any) -> bytes:
     """Encode `value`; equal values give equal bytes, whatever their key order.
@@ -22,6 +26,9 @@ def canonical_json(value: Any) -> bytes:
         ManifestError: a float, an integer of 2^53 or more, a key that is no string, a
             lone surrogate or a foreign type; `.pointer` says where.
     """
+    if _is_plain(value, 0):
+        # Ten times as fast, and the same: ASCII sorts by code point as by UTF-16 unit.
+        return _PLAIN.encode(value).encode()
     return _text(value, "", 0).encode()
 
 
@@ -61,6 +68,25 @@ def check_canonical(value: Any, data: bytes) -> None:
     """
     if canonical_json(value) != data:
         _refuse("not in canonical form (sorted keys, no spaces, UTF-8)")
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether there is nothing in a value that needs a second look."""
+    kind = type(value)
+    if kind is str:
+        return bool(value.isascii())
+    if kind is int:
+        return bool(-MAX_INTEGER < value < MAX_INTEGER)
+    if kind is bool or value is None:
+        return True
+    if depth >= MAX_DEPTH:
+        return False
+    if kind is list or kind is tuple:
+        return all(_is_plain(item, depth + 1) for item in value)
+    return kind is dict and all(
+        type(key) is str and key.isascii() and _is_plain(item, depth + 1)
+        for key, item in value.items()
+    )
 
 
 def _text(value: Any, pointer: str, depth: int) -> str:

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safegene.artifact.canonical import MAX_BYTES, canonical_json, parse_canonical
+from safegene.artifact.canonical import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    _text,
+    canonical_json,
+    parse_canonical,
+)
 from safegene.errors import ManifestError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -22,6 +28,33 @@ def test_canonical_json_reads_back_and_is_idempotent(value):
     assert parse_canonical(data) == value
     assert canonical_json(parse_canonical(data)) == data
     assert json.loads(data) == value
+
+
+PLAIN = st.text(st.characters(max_codepoint=127))
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | PLAIN,
+        lambda inner: st.lists(inner) | st.dictionaries(PLAIN, inner),
+        max_leaves=20,
+    )
+)
+def test_what_is_plain_is_written_as_everything_else(value):
+    """Plain values take a way of their own, for speed."""
+    assert canonical_json(value) == _text(value, "", 0).encode()
+    assert canonical_json([value, "\xe9"]) == _text([value, "\xe9"], "", 0).encode()
+
+
+@pytest.mark.parametrize("inner", [1, "\xe9"], ids=["plain", "not plain"])
+def test_the_deepest_value_is_as_deep_whatever_it_holds(inner):
+    value = inner
+    for _ in range(MAX_DEPTH):
+        value = [value]
+
+    assert parse_canonical(canonical_json(value)) == value
+    with pytest.raises(ManifestError, match="nested deeper than 64"):
+        canonical_json([value])
 
 
 @given(st.dictionaries(TEXT, st.integers(0, 9)), st.randoms())

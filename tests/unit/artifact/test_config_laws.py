@@ -7,7 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.real_classes import derived_modules, real_modules
 
-from safegene.artifact.architecture import architecture_from_config, check_architecture
+from safegene.artifact.architecture import (
+    Architecture,
+    architecture_from_config,
+    check_architecture,
+)
 from safegene.artifact.compatibility import Level, compare
 from safegene.artifact.family import known_families, supported_types
 from safegene.artifact.shown import shown
@@ -157,6 +161,22 @@ def test_what_we_derive_is_what_the_real_class_builds_or_nothing(config):
         return
     check_architecture(architecture)
     assert real is None or derived_modules(architecture) == real
+
+
+@settings(max_examples=60, deadline=None)
+@given(first=loadable_configs(), second=loadable_configs(), asked=st.booleans())
+def test_structures_are_equal_where_their_fingerprints_are(first, second, asked):
+    one, other = derived(first)[0], derived(second)[0]
+    again = derived({**first, "vocab_size": 9})[0]
+    if one is None or other is None:
+        return
+    if asked:
+        # What was computed before is kept in the object, and must not count.
+        assert one.fingerprint
+
+    assert (one == other) == (one.fingerprint == other.fingerprint)
+    assert one == again
+    assert one == Architecture.model_validate_json(one.model_dump_json())
 
 
 @pytest.mark.parametrize("model_type", supported_types())
