@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from safegene.artifact.architecture import Architecture
 from safegene.artifact.compatibility import Target, Verdict, compare, read_target
+from safegene.artifact.nearest import nearest_first
 from safegene.artifact.reference import best_version, canonical_constraint, check_part
 from safegene_registry import repositories
 from safegene_registry.access import Reader
@@ -148,17 +149,21 @@ def nearest(
         namespace=question.namespace,
         limit=MAX_OTHERS,
     )
+    structures = [
+        Architecture.model_validate_json(family.document) for family in families
+    ]
     matches: list[Match] = []
-    for family in families:
+    # The database orders by numbers alone, and leaves ties.
+    for architecture in nearest_first(target, structures):
         heads = repositories.family_heads(
             session,
             reader,
-            family.fingerprint,
+            str(architecture.fingerprint),
             namespace=question.namespace,
             after=None,
             limit=MAX_OTHERS - len(matches),
         )
-        matches.extend(unfit(session, heads, family.document, known, question))
+        matches.extend(unfit(session, heads, architecture, known, question))
         if len(matches) >= MAX_OTHERS:
             break
     return matches
@@ -167,12 +172,11 @@ def nearest(
 def unfit(
     session: Session,
     heads: Sequence[Head],
-    document: str,
+    architecture: Architecture,
     known: Target,
     question: CompatibilityQuestion,
 ) -> list[Match]:
     """The vectors of one other family, judged once for all."""
-    architecture = Architecture.model_validate_json(document)
     verdict = compare(architecture, known)
     versions = best_matches(session, heads, question.constraint)
     return [match(version, verdict) for version in versions]

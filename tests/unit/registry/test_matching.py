@@ -25,6 +25,8 @@ def stocked(tmp_path_factory, module_parts):
         add("acme/deep", config=llama_config(layers=4))
         add("acme/wide", config=llama_config(hidden=64))
         add("acme/neox", config=neox_config())
+        many = {**llama_config(), "num_key_value_heads": 4, "head_dim": 12}
+        add("gamma/heads", config=many)
         yield registry
 
 
@@ -68,12 +70,23 @@ def test_the_nearest_other_families_come_with_reasons(stocked):
         "acme/first@2.0.0",
         "acme/deep@1.0.0",
     }
-    assert others[3:] == ["acme/wide@1.0.0", "acme/neox@1.0.0"]
+    assert others[3:] == ["gamma/heads@1.0.0", "acme/wide@1.0.0", "acme/neox@1.0.0"]
     deep = next(m for m in answer["others"] if m["name"] == "deep")
     assert deep["level"] == "incompatible"
     assert deep["reasons"][0]["code"] == "architecture-field-differs"
     assert deep["reasons"][0]["expected"] == "4"
     assert deep["reasons"][0]["actual"] == "3"
+
+
+def test_of_families_with_the_same_numbers_the_one_most_alike_comes_first(stocked):
+    """Ties of the database's order: the width of the MLP is not among its columns."""
+    wider = {**llama_config(), "intermediate_size": 64}
+
+    other_mlp = ask(stocked, wider)
+    other_heads = ask(stocked, {**wider, "num_key_value_heads": 4})
+
+    assert identities(other_mlp["others"])[0] == "beta/second@1.0.0"
+    assert identities(other_heads["others"])[0] == "gamma/heads@1.0.0"
 
 
 @pytest.mark.parametrize(
