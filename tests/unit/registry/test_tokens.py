@@ -1,10 +1,13 @@
 """Tokens over HTTP: one's own, never wider than the one that makes them; operators'."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from safegene_registry.access import Scope
+from safegene_registry.limits import RateLimiter
 from support.registry_app import app_registry, bearer
+from support.versions import write_version
 
 
 @pytest.fixture
@@ -201,3 +204,21 @@ def test_requests_beyond_the_limit_wait(tmp_path, parts):
         # Tokens that are no good count for their address.
         assert forgers == [429, 429]
         assert registry.client.get("/healthz").status_code == 200
+
+
+def test_every_way_to_read_what_is_public_is_limited(registry, tmp_path):
+    """Those that are answered before the framework, too."""
+    registry.publish(write_version(tmp_path / "v"), tmp_path / "v")
+    vector = "/v1/vectors/acme/refusal"
+    version = f"{vector}/versions/1.0.0"
+    found = {}
+
+    for path in (
+        *("/v1/vectors", vector, f"{vector}/versions", f"{vector}/resolve", version),
+        *(f"{version}/manifest", f"{version}/files/README.md", "/v1/namespaces"),
+    ):
+        registry.app.state.services = replace(registry.services, limiter=RateLimiter(1))
+        answers = [registry.client.get(path) for _ in range(2)]
+        found[path] = [answer.status_code for answer in answers]
+
+    assert set(map(tuple, found.values())) == {(200, 429)}, found
