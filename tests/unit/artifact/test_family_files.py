@@ -80,7 +80,7 @@ def test_every_field_of_a_data_file_is_one_of_the_real_config(model_type):
         ),
         ({"switches": {}}, "switches: attention_bias, mlp_bias: not both used and set"),
         ({"switches": {**LLAMA["switches"], "x": True}}, "switches: x: not both"),
-        ({"sizes": {}}, "sizes: ffn, head_size, heads, hidden, kv_heads, layers mis"),
+        ({"sizes": {}}, "sizes: ffn, head_size, heads, hidden, kv_heads, layers"),
         ({"sizes": {**LLAMA["sizes"], "ffn": {}}}, "ffn: neither a field nor what to"),
         (
             {"sizes": {**LLAMA["sizes"], "kv_heads": {"absent": "heads / 2"}}},
