@@ -66,10 +66,24 @@ def verify_directory(directory: Path, *, full: bool = True) -> Manifest:
         )
         raise ArtifactError(message)
     for entry in manifest.files:
-        _check_file(directory / entry.path, entry, full=full)
+        _check_size(directory / entry.path, entry)
+    if full:
+        verify_bytes(directory, manifest)
     check_content(manifest, directory / TENSORS_NAME, directory / CONFIG_NAME)
     load_sketch(directory / LINEAGE_NAME, manifest.architecture)
     return manifest
+
+
+def verify_bytes(directory: Path, manifest: Manifest) -> None:
+    """Hash every file of a vector's directory that `verify_directory` has seen.
+
+    Raises:
+        ArtifactError: a file is of another size or digest; the subclass and message
+            say which.
+        OSError: a file cannot be read.
+    """
+    for entry in manifest.files:
+        _check_digest(directory / entry.path, entry)
 
 
 def check_content(manifest: Manifest, tensors: Path, config: Path) -> None:
@@ -83,7 +97,7 @@ def check_content(manifest: Manifest, tensors: Path, config: Path) -> None:
     validate_adapter_config(manifest, config.read_bytes())
 
 
-def _check_file(path: Path, entry: FileEntry, *, full: bool) -> None:
+def _check_size(path: Path, entry: FileEntry) -> None:
     if not path.is_file():
         message = (
             f"{path.parent}: {entry.path} is missing; fetch the whole version again"
@@ -96,13 +110,14 @@ def _check_file(path: Path, entry: FileEntry, *, full: bool) -> None:
             " added to, fetch it again"
         )
         raise SizeMismatchError(message, expected=entry.size, actual=size)
-    if not full:
-        return
-    if entry.segments is not None:
-        # Segments that verify and tile the file leave only the digest of the whole to
-        # check; both are needed, since the digest is the name the blob goes by.
-        verify_segments(path, entry.segments)
-    actual, _ = digest_file(path)
+
+
+def _check_digest(path: Path, entry: FileEntry) -> None:
+    if entry.segments is None:
+        actual, _ = digest_file(path)
+    else:
+        # A damaged segment is named; the digest is the name that the blob goes by.
+        actual = verify_segments(path, entry.segments)
     if actual != Digest.parse(entry.digest):
         message = (
             f"{path.name}: expected digest {entry.digest}, got {actual}; the bytes were"

@@ -260,8 +260,8 @@ class Manifest(_Part):
             manifest = cls.model_validate(value)
         except ValidationError as error:
             raise _manifest_error(error) from None
-        check_canonical(value, data)
         if manifest.content != data:
+            check_canonical(value, data)
             message = "manifest: fields that have defaults must be written out"
             raise ManifestError(message)
         return manifest

@@ -5,6 +5,7 @@ file. A client that holds an older version fetches only the ranges that changed,
 segments that all verify prove the whole file. Stable.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
@@ -46,7 +47,7 @@ def segment_file(
             Segment(
                 offset=start,
                 size=end - start,
-                digest=str(_digest_range(stream, start, end - start)),
+                digest=str(digest_chunks(_range(stream, start, end - start))),
                 layers=layers,
             )
             for start, end, layers in segment_bounds(header, path.name, layer_of)
@@ -83,8 +84,15 @@ def segment_bounds(
     return tuple(bounds)
 
 
-def verify_segments(path: Path, segments: Sequence[Segment]) -> None:
-    """Check that a file is exactly the bytes its segments promise.
+def verify_segments(path: Path, segments: Sequence[Segment]) -> Digest:
+    """Check that a file is exactly the bytes its segments promise, in one reading.
+
+    Args:
+        path: of the file.
+        segments: that tile it, in order.
+
+    Returns:
+        Digest of the whole file.
 
     Raises:
         SizeMismatchError: the file is shorter or longer than the segments.
@@ -98,9 +106,11 @@ def verify_segments(path: Path, segments: Sequence[Segment]) -> None:
             " added to, fetch it again"
         )
         raise SizeMismatchError(message, expected=expected, actual=actual)
+    whole = hashlib.sha256()
     with path.open("rb") as stream:
         for segment in segments:
-            _check(stream, segment, path.name)
+            _check(stream, segment, path.name, whole.update)
+    return Digest(whole.hexdigest())
 
 
 def changed_ranges(
@@ -124,8 +134,15 @@ def changed_ranges(
     return tuple(ranges)
 
 
-def _check(stream: BinaryIO, segment: Segment, name: str) -> None:
-    actual = _digest_range(stream, segment.offset, segment.size)
+def _check(
+    stream: BinaryIO, segment: Segment, name: str, see: Callable[[bytes], None]
+) -> None:
+    def chunks() -> Iterable[bytes]:
+        for chunk in _range(stream, segment.offset, segment.size):
+            see(chunk)
+            yield chunk
+
+    actual = digest_chunks(chunks())
     if str(actual) == segment.digest:
         return
     layers = ", ".join(map(str, segment.layers))
@@ -138,12 +155,9 @@ def _check(stream: BinaryIO, segment: Segment, name: str) -> None:
     raise DigestMismatchError(message, expected=segment.digest, actual=str(actual))
 
 
-def _digest_range(stream: BinaryIO, offset: int, size: int) -> Digest:
-    def chunks() -> Iterable[bytes]:
-        stream.seek(offset)
-        left = size
-        while left and (chunk := stream.read(min(left, CHUNK_BYTES))):
-            left -= len(chunk)
-            yield chunk
-
-    return digest_chunks(chunks())
+def _range(stream: BinaryIO, offset: int, size: int) -> Iterable[bytes]:
+    stream.seek(offset)
+    left = size
+    while left and (chunk := stream.read(min(left, CHUNK_BYTES))):
+        left -= len(chunk)
+        yield chunk
