@@ -3,18 +3,18 @@
 The bytes are read again under their final keys, and everything the manifest says of
 them is recomputed: digest, size, segments, tensor names and shapes, finiteness, the
 adapter config, the lineage sketch. Each file is read once, front to back, in pieces of
-a megabyte: a store may be far away, and a file larger than this machine's memory. What
-the manifest alone tells is checked in `manifests`. Standard library and
-`safegene.artifact` only.
+a megabyte: a store may be far away, and a file larger than this machine's memory. Large
+ones are read, hashed and looked into at the same time (`pipelining`). What the manifest
+alone tells is checked in `manifests`. Standard library and `safegene.artifact` only.
 """
 
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from io import BytesIO
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 from safegene.artifact.digest import Digest
 from safegene.artifact.lineage import load_sketch, write_sketch
@@ -40,6 +40,7 @@ from safegene_registry.manifests import (
     file_pointer,
     max_header_bytes,
 )
+from safegene_registry.pipelining import HashedBeside, ReadAhead
 from safegene_registry.storage import (
     BlobMissingError,
     BlobReader,
@@ -48,6 +49,7 @@ from safegene_registry.storage import (
 )
 
 READ_BYTES = 1 << 20
+FEW_PIECES = 4
 CHUNK_BYTES = 1 << 16
 """Values looked at in one go; twice as fast as a megabyte, which leaves the caches."""
 
@@ -58,6 +60,13 @@ EXPONENTS = {
     "BF16": (2, 0x7F80, 0x0080),
 }
 """Per dtype: bytes of one value, its exponent's bits, the lowest of them."""
+
+SUSPECTS = {
+    dtype: [bytes([byte]) for byte in range(256) if byte & top == top]
+    for dtype, (width, exponent, _) in EXPONENTS.items()
+    if (top := exponent >> (8 * width - 8))
+}
+"""Per dtype: what the last byte of a value is that might not be finite."""
 
 
 class CorruptBlobError(Exception):
@@ -72,16 +81,27 @@ class BlobGoneError(Exception):
     """There is no final blob: a sweep took it meanwhile, or the disk has lost it."""
 
 
+class Hash(Protocol):
+    """What is needed of sha256."""
+
+    def update(self, piece: bytes, /) -> None:
+        """Hash these bytes, too."""
+
+    def hexdigest(self) -> str:
+        """Digest of all bytes so far."""
+
+
 class HashingReader:
     """Hashes what is read through it: all of it, and what came since the last mark.
 
     Args:
         stream: read front to back.
+        whole: hashes all of it; None for sha256 in this thread.
     """
 
-    def __init__(self, stream: BlobReader) -> None:
+    def __init__(self, stream: BlobReader, whole: Hash | None = None) -> None:
         self._stream = stream
-        self._whole = hashlib.sha256()
+        self._whole = whole or hashlib.sha256()
         self._part = hashlib.sha256()
         self._marking = False
         self.count = 0
@@ -151,13 +171,13 @@ def check_file(manifest: Manifest, entry: FileEntry, blob: BlobReader) -> None:
         ManifestError: they are, and the manifest is wrong about them; `.pointer` is the
             file's entry or within it.
     """
-    source = HashingReader(blob)
     fault = None
-    try:
-        CHECKS[entry.path](manifest, entry, source)
-    except ArtifactError as error:
-        fault = error
-    digest, size = source.finish(entry.size)
+    with hashing_reader(blob, entry.size) as source:
+        try:
+            CHECKS[entry.path](manifest, entry, source)
+        except ArtifactError as error:
+            fault = error
+        digest, size = source.finish(entry.size)
     if (str(digest), size) != (entry.digest, entry.size):
         raise CorruptBlobError(entry) from fault
     if isinstance(fault, ManifestError) and fault.pointer.startswith(POINTED):
@@ -165,6 +185,17 @@ def check_file(manifest: Manifest, entry: FileEntry, blob: BlobReader) -> None:
     if fault is not None:
         pointer = file_pointer(manifest, entry)
         raise ManifestError(fault.detail, pointer=pointer) from fault
+
+
+@contextmanager
+def hashing_reader(blob: BlobReader, size: int) -> Iterator[HashingReader]:
+    """Read a blob and hash it, of more than a few pieces in threads beside this one."""
+    with ExitStack() as threads:
+        if size <= FEW_PIECES * READ_BYTES:
+            yield HashingReader(blob)
+            return
+        whole = threads.enter_context(HashedBeside())
+        yield HashingReader(threads.enter_context(ReadAhead(blob)), whole)
 
 
 @contextmanager
@@ -294,10 +325,14 @@ def check_values(data: bytes, tensor: TensorEntry, name: str) -> None:
 def has_non_finite(data: bytes | memoryview, dtype: str) -> bool:
     """Whether any value has an exponent of ones only, which means NaN or infinity.
 
-    All values are looked at in one sum of large integers: adding the lowest exponent
-    bit to a masked exponent carries into the sign bit just when every bit was one.
+    Last bytes are looked at first: hardly ever is one of them suspect. If one is, all
+    values are looked at in one sum of large integers: adding the lowest exponent bit to
+    a masked exponent carries into the sign bit just when every bit was one.
     """
     width = EXPONENTS[dtype][0]
+    last = bytes(data)[width - 1 :: width]
+    if not any(suspect in last for suspect in SUSPECTS[dtype]):
+        return False
     exponents, carries, signs = masks(dtype, len(data) // width)
     return bool(((int.from_bytes(data, "little") & exponents) + carries) & signs)
 

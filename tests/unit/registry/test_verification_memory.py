@@ -119,7 +119,7 @@ def test_a_file_is_read_in_pieces_and_its_size_costs_no_memory(tmp_path):
         assert file.largest <= READ_BYTES
     small, large = peaks
     assert large > 7 * small > 7 * 8 * MIB
-    assert peaks[large] < 1.2 * peaks[small]
+    assert peaks[large] < peaks[small] + 2 * MIB  # pieces that threads hold
     assert peaks[large] < 8 * MIB
 
 
