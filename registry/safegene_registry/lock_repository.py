@@ -4,9 +4,9 @@ SQLite has one write transaction at a time: there is nothing to lock. On Postgre
 names are locked rather than rows, since the rows in question may not exist yet. Locks
 end with their transaction, whichever way that ends.
 
-Everybody takes them in one order, so that nobody waits in a circle: an upload's row, a
-vector, blobs (all at once, sorted), a token's row, a namespace's row and its quota, and
-only then are rows inserted, sorted as well.
+Everybody takes them in one order, so that nobody waits in a circle: an upload's row,
+blobs (all at once, sorted), a vector, a token's row, a namespace's row and its quota,
+and only then are rows inserted, sorted as well.
 """
 
 from collections.abc import Iterable, Mapping

@@ -211,12 +211,18 @@ def publish(
         if publishing_repository.find_upload(session, upload.id, lock=True) is None:
             # Whoever cancelled was told that nothing would be published.
             raise no_upload(upload.id)
+        known = repositories.find_version(
+            session, manifest.vector, version=manifest.version
+        )
+        if known is None:
+            # The store may take long to answer. Until it has, only those wait who would
+            # remove these blobs, and not who publishes other versions of the vector.
+            removals.keep_blobs(session, digests_of(upload))
+            check_present(services.store, manifest, tags)
         lock_repository.lock_vector(session, manifest.vector)
         existing = check_publishing(services, session, principal, manifest)
         if existing is None:
-            removals.keep_blobs(session, digests_of(upload))
-            check_present(services.store, manifest, tags)
-            # After the store was asked, which may take long: others wait for this.
+            # Last of all, since others wait for this.
             confirm_publishing(services, session, principal, manifest)
             if not publishing_repository.ensure_namespace(
                 session,
