@@ -12,6 +12,7 @@ from typing import Any
 
 from safegene_registry.s3.client import (
     ONCE,
+    PATIENT,
     RETRY_SECONDS,
     ConditionFailedError,
     ObjectMissingError,
@@ -69,6 +70,7 @@ class S3Bucket:
         self.name = settings.s3_bucket
         self.lifetime = int(settings.s3_presign_lifetime.total_seconds())
         self.client = make_client(settings, settings.s3_endpoint_url)
+        self.patient = make_client(settings, settings.s3_endpoint_url, config=PATIENT)
         # For requests that may not arrive late, as those tried again do.
         self.once = make_client(settings, settings.s3_endpoint_url, config=ONCE)
         public = settings.s3_public_endpoint_url
@@ -186,7 +188,7 @@ class S3Bucket:
         """
         return conditionally(
             "copy an object",
-            lambda condition: self.client.copy_object(
+            lambda condition: self.patient.copy_object(
                 Bucket=self.name,
                 Key=target,
                 CopySource={"Bucket": self.name, "Key": source},
@@ -227,7 +229,7 @@ class S3Bucket:
             ObjectMissingError: there is no source.
         """
         with translated_errors("copy a part"):
-            self.client.upload_part_copy(
+            self.patient.upload_part_copy(
                 Bucket=self.name,
                 Key=key,
                 UploadId=multipart_id,
@@ -271,7 +273,7 @@ class S3Bucket:
         try:
             return conditionally(
                 "complete a multipart upload",
-                lambda condition: self.client.complete_multipart_upload(
+                lambda condition: self.patient.complete_multipart_upload(
                     Bucket=self.name,
                     Key=key,
                     UploadId=multipart_id,

@@ -22,8 +22,12 @@ from safegene_registry.storage import StorageError
 log = get_logger("safegene_registry.s3.client")
 
 CONNECT_SECONDS = 5
-READ_SECONDS = 60
-"""Longest silence of the server; it may copy half a gigabyte meanwhile."""
+READ_SECONDS = 20
+"""Longest silence of the server. With all tries, one that hangs holds a thread for a
+minute."""
+
+COPY_SECONDS = 60
+"""Likewise, where it copies half a gigabyte meanwhile or puts parts together."""
 
 ATTEMPTS = 3
 """Tries of one request; boto3's pauses between them add up to about three seconds."""
@@ -46,9 +50,11 @@ CONFIG = Config(
     user_agent_extra=f"safegene/{__version__}",
 )
 
+PATIENT = CONFIG.merge(Config(read_timeout=COPY_SECONDS))
+"""For requests that take the server long."""
+
 ONCE = CONFIG.merge(
     Config(
-        read_timeout=20,
         retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=4,
     )
