@@ -4,19 +4,24 @@ The manifest is proved against the version's digest and everything else against 
 manifest, so a registry is believed in nothing but where bytes are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
 from safegene.artifact.digest import Digest, digest_bytes
 from safegene.artifact.manifest import TENSORS_NAME, FileEntry, Manifest
 from safegene.artifact.reference import VectorName
-from safegene.errors import DigestMismatchError, RegistryError
+from safegene.errors import DigestMismatchError, RegistryError, SafeGeneError
 from safegene_client.answers import ResolvedVersion
+from safegene_client.beside import Beside
 from safegene_client.cache import Cache
 from safegene_client.session import Session
 from safegene_client.storage import storage_errors
 from safegene_client.transfer import Blob, LocalRange, Progress, fetch_blob
+
+LARGE_BYTES = 32 << 20
+"""From this size on the other files are fetched beside the largest one."""
 
 
 class Fetcher:
@@ -93,17 +98,44 @@ class Fetcher:
             RegistryError: the registry refused or could not be reached.
             LocalStorageError: the disk is full or not writable; nothing is left.
         """
-        done = 0
-        for entry in manifest.files:
-            self.file(
-                manifest,
-                entry.path,
-                progress=progress and _offset(progress, done, manifest.size_bytes),
-            )
-            done += entry.size
-            if progress:
-                progress(done, manifest.size_bytes)
+        *small, largest = sorted(manifest.files, key=lambda entry: entry.size)
+
+        def fetch_small() -> None:
+            for entry in small:
+                self.file(manifest, entry.path)
+
+        done = sum(entry.size for entry in small)
+        beside = Beside(fetch_small)
+        if largest.size < LARGE_BYTES:
+            beside.wait()
+        try:
+            self._fetch_last(manifest, largest, done, progress, watch=beside.check)
+        except Exception:
+            # Whatever is wrong here is so there, too; it does not last.
+            with suppress(SafeGeneError):
+                beside.wait()
+            raise
+        beside.wait()
         return self._cache.add_version(manifest)
+
+    def _fetch_last(
+        self,
+        manifest: Manifest,
+        entry: FileEntry,
+        before: int,
+        progress: Progress | None,
+        *,
+        watch: Callable[[], None] = lambda: None,
+    ) -> None:
+        """The file that everybody waits for; the others have `before` bytes."""
+
+        def tell(done: int, _total: int) -> None:
+            watch()
+            if progress:
+                progress(before + done, manifest.size_bytes)
+
+        self.file(manifest, entry.path, progress=tell)
+        tell(entry.size, entry.size)
 
     def _donors(self, manifest: Manifest, entry: FileEntry) -> Mapping[str, LocalRange]:
         """Where segments of the tensor file lie in older versions on this machine."""
@@ -130,7 +162,3 @@ def vector_path(vector: VectorName) -> str:
 def version_path(vector: VectorName, version: str) -> str:
     """A version's address below the registry's."""
     return f"{vector_path(vector)}/versions/{quote(version, safe='')}"
-
-
-def _offset(progress: Progress, before: int, total: int) -> Progress:
-    return lambda done, _: progress(before + done, total)

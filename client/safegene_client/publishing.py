@@ -1,8 +1,10 @@
 """Publishes a directory: announce, send what is missing, complete.
 
-Nothing is visible before the last step. What interrupts leaves an open upload behind,
-which is cancelled if there is still time and expires otherwise; one of a large version
-is kept for the next try, which goes on where this one stopped.
+What is large is hashed while it is sent, and completed only if every byte is what the
+manifest says; the registry finds that out for itself. Nothing is visible before the
+last step. What interrupts leaves an open upload behind, which is cancelled if there is
+still time and expires otherwise; one of a large version is kept for the next try, which
+goes on where this one stopped.
 """
 
 import json
@@ -12,18 +14,23 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote
 
-from safegene.artifact.bundle import verify_directory
+from safegene.artifact.bundle import verify_bytes, verify_directory
 from safegene.artifact.manifest import Manifest
 from safegene.errors import NotFoundError, SafeGeneError, TransportError
 from safegene_client.answers import ResolvedVersion, Upload
+from safegene_client.beside import Beside
 from safegene_client.fetching import version_path
 from safegene_client.problems import PROBLEM_MEDIA_TYPE, error_from_response
-from safegene_client.sending import Sender
+from safegene_client.sending import UNREADABLE, Sender
 from safegene_client.session import Body, Retries, Session
+from safegene_client.storage import storage_errors
 from safegene_client.transfer import Progress
 from safegene_client.uploads import UploadRecord, upload_record
 
 MANIFEST_MEDIA_TYPE = "application/vnd.safegene.manifest+json"
+SMALL_BYTES = 32 << 20
+"""Up to this size a version is hashed before anything is sent: it takes no time."""
+
 CANCEL_SECONDS = 3.0
 FIRST_LOOK_SECONDS = 0.5
 LONGEST_LOOK_SECONDS = 5.0
@@ -41,7 +48,7 @@ def publish_directory(
 
     Args:
         session: with the registry, holding a token that may publish.
-        directory: as written by `save_vector`; every byte is checked first.
+        directory: as written by `save_vector`; every byte is checked.
         records: directory where uploads under way are remembered.
         progress: called with bytes done and bytes in all.
 
@@ -52,17 +59,22 @@ def publish_directory(
         RegistryError: the registry refused or could not be reached.
         LocalStorageError: a file cannot be read.
     """
-    manifest = verify_directory(directory)
+    manifest = verify_directory(directory, full=False)
+    verification = Beside(lambda: verify_readable(directory, manifest))
+    if manifest.size_bytes <= SMALL_BYTES:
+        verification.wait()
     with upload_record(records, session.url, manifest.digest) as record:
         upload = _resumed(session, manifest, record) or _opened(session, manifest)
         if upload.state == "published":
             record.forget()
+            verification.wait()
             return _version(session, manifest)
         record.write(upload.id)
         address = _address(upload.id)
-        sender = Sender(session, manifest, directory, progress)
+        sender = Sender(session, manifest, directory, progress, verification.check)
         try:
             sender.send(upload, lambda: session.ask(Upload, "GET", address))
+            verification.wait()
             published = _completed(session, manifest, address)
         except BaseException as error:
             if not _may_go_on(upload, error):
@@ -73,6 +85,17 @@ def publish_directory(
             raise
         record.forget()
         return published
+
+
+def verify_readable(directory: Path, manifest: Manifest) -> None:
+    """Hash every file.
+
+    Raises:
+        ArtifactError: one is not what the manifest says.
+        LocalStorageError: one cannot be read.
+    """
+    with storage_errors(directory, UNREADABLE):
+        verify_bytes(directory, manifest)
 
 
 def _address(upload_id: str) -> str:

@@ -38,6 +38,7 @@ class Sender:
         manifest: of the version.
         directory: where its files are.
         progress: called with bytes done and bytes in all.
+        watch: called now and then, from any thread; may raise what ends the sending.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class Sender:
         manifest: Manifest,
         directory: Path,
         progress: Progress | None,
+        watch: Callable[[], None] = lambda: None,
     ) -> None:
         self._session = session
         self._manifest = manifest
         self._entries = {entry.digest: entry for entry in manifest.files}
         self._directory = directory
+        self._watch = watch
         self._tally = Tally(manifest.size_bytes, progress)
 
     def send(self, upload: Upload, again: Callable[[], Upload]) -> None:
@@ -63,6 +66,7 @@ class Sender:
         Raises:
             RegistryError: the registry or its store refused or could not be reached.
             LocalStorageError: a file cannot be read.
+            Exception: what `watch` raises.
         """
         retries = Retries()
         while True:
@@ -149,6 +153,7 @@ class Sender:
                 ):
                     if stop is not None and stop.is_set():
                         raise StoppedError
+                    self._watch()
                     yield chunk
                     sent += len(chunk)
                     self._tally.count(entry.digest, offset, sent)
