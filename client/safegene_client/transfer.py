@@ -3,7 +3,7 @@
 The partial file is always a prefix of the blob, so an interrupted download goes on
 where it stopped. Large blobs are fetched in pieces, several at once. Ranges whose
 segment digests an older version has are copied from it. Whatever the bytes' way, the
-whole blob is hashed while it is written.
+whole blob is hashed while it is written, of large blobs by a thread.
 """
 
 import re
@@ -18,6 +18,7 @@ from typing import BinaryIO
 import httpx
 
 from safegene.artifact.digest import CHUNK_BYTES, Digest, VerifyingWriter
+from safegene.artifact.hashing import HashedBeside
 from safegene.artifact.manifest import Segment
 from safegene.errors import (
     DigestMismatchError,
@@ -102,13 +103,19 @@ def fetch_blob(
 def _complete(
     session: Session, blob: Blob, partial: Path, progress: Progress | None
 ) -> None:
-    with storage_errors(partial), partial.open("ab+") as stream:
+    many = blob.size >= LARGE_PIECES * blob.piece_bytes
+    with (
+        storage_errors(partial),
+        partial.open("ab+") as stream,
+        HashedBeside() if many else nullcontext() as state,
+    ):
         have = stream.tell()
         writer = VerifyingWriter(
             _Resumed(stream, have),  # type: ignore[arg-type]  # only write is called
             digest=blob.digest,
             size=blob.size,
             name=blob.name,
+            state=state,
         )
         stream.seek(0)
         for chunk in _chunks(stream, have):

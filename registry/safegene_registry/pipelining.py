@@ -1,40 +1,44 @@
-"""Reading and hashing a blob in threads beside the one that looks into it.
+"""Reading a blob in a thread beside the one that looks into it.
 
-A store is waited for, and sha256 lets other threads run: one after the other they take
-twice as long. What is held is a few pieces, whatever the size of the blob.
+A store has to be waited for, and meanwhile there is something to do. What is held is a
+piece more, whatever the size of the blob.
 """
 
-import hashlib
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from threading import Thread
 from typing import Self
 
 from safegene_registry.storage import BlobReader
 
 PIECE_BYTES = 1 << 20
-MOST_WAITING = 2
-"""Pieces that may wait to be hashed."""
 
 
 class ReadAhead:
     """A `BlobReader` that has the next piece read while the last one is used.
 
+    A context, at whose end the thread that reads ends; it does not outlive the process.
+
     Args:
-        blob: read by one thread at a time; left alone once the context has ended.
+        blob: left alone once the context has ended.
     """
 
     def __init__(self, blob: BlobReader) -> None:
         self._blob = blob
         self._rest = memoryview(b"")
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
-        self._next: Future[bytes] = self._pool.submit(blob.read, PIECE_BYTES)
+        self._orders: SimpleQueue[int] = SimpleQueue()
+        self._pieces: SimpleQueue[bytes | Exception] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="read-ahead", daemon=True)
+        self._thread.start()
+        self._ordered = False
+        self._order()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        # Waited for: whoever opened the blob closes it next.
-        self._pool.shutdown(cancel_futures=True)
+        self._orders.put(0)
+        # Whoever opened the blob closes it next.
+        self._thread.join()
 
     @property
     def tag(self) -> str:
@@ -49,39 +53,27 @@ class ReadAhead:
             StorageError: likewise.
         """
         if not self._rest:
-            piece = self._next.result()
-            if not piece:
-                return b""
-            self._next = self._pool.submit(self._blob.read, PIECE_BYTES)
+            if not self._ordered:
+                self._order()
+            piece = self._pieces.get()
+            self._ordered = False
+            if isinstance(piece, Exception):
+                raise piece
+            if piece:
+                self._order()
             if len(piece) <= size:
                 return piece
             self._rest = memoryview(piece)
         found, self._rest = self._rest[:size], self._rest[size:]
         return bytes(found)
 
+    def _order(self) -> None:
+        self._orders.put(PIECE_BYTES)
+        self._ordered = True
 
-class HashedBeside:
-    """Like what `hashlib.sha256` gives, but hashes in a thread of its own."""
-
-    def __init__(self) -> None:
-        self._state = hashlib.sha256()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="hash")
-        self._waiting: deque[Future[None]] = deque()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def update(self, piece: bytes) -> None:
-        """Hash these bytes, too."""
-        if len(self._waiting) >= MOST_WAITING:
-            self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(self._state.update, piece))
-
-    def hexdigest(self) -> str:
-        """Digest of all bytes so far."""
-        while self._waiting:
-            self._waiting.popleft().result()
-        return self._state.hexdigest()
+    def _run(self) -> None:
+        while size := self._orders.get():
+            try:
+                self._pieces.put(self._blob.read(size))
+            except Exception as error:  # noqa: BLE001 - raised by `read`
+                self._pieces.put(error)

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from io import BytesIO
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, cast
 
-from safegene.artifact.digest import Digest
+from safegene.artifact.digest import Digest, Hash
+from safegene.artifact.hashing import HashedBeside
 from safegene.artifact.lineage import load_sketch, write_sketch
 from safegene.artifact.manifest import (
     CARD_NAME,
@@ -40,7 +41,7 @@ from safegene_registry.manifests import (
     file_pointer,
     max_header_bytes,
 )
-from safegene_registry.pipelining import HashedBeside, ReadAhead
+from safegene_registry.pipelining import ReadAhead
 from safegene_registry.storage import (
     BlobMissingError,
     BlobReader,
@@ -79,16 +80,6 @@ class CorruptBlobError(Exception):
 
 class BlobGoneError(Exception):
     """There is no final blob: a sweep took it meanwhile, or the disk has lost it."""
-
-
-class Hash(Protocol):
-    """What is needed of sha256."""
-
-    def update(self, piece: bytes, /) -> None:
-        """Hash these bytes, too."""
-
-    def hexdigest(self) -> str:
-        """Digest of all bytes so far."""
 
 
 class HashingReader:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Protocol, Self
 
 from safegene.errors import (
     DigestMismatchError,
@@ -70,6 +70,16 @@ def digest_file(path: Path) -> tuple[Digest, int]:
     return Digest(state.hexdigest()), size
 
 
+class Hash(Protocol):
+    """What is needed of a sha256."""
+
+    def update(self, piece: bytes, /) -> None:
+        """Hash these bytes, too."""
+
+    def hexdigest(self) -> str:
+        """Digest of all bytes so far."""
+
+
 class VerifyingWriter:
     """Writes through to a binary file and proves at the end that the bytes are right.
 
@@ -78,16 +88,23 @@ class VerifyingWriter:
         digest: what the bytes must hash to.
         size: how many bytes there must be.
         name: what to call the thing in errors.
+        state: hashes the bytes; None for sha256 in this thread.
     """
 
     def __init__(
-        self, stream: BinaryIO, *, digest: Digest, size: int, name: str
+        self,
+        stream: BinaryIO,
+        *,
+        digest: Digest,
+        size: int,
+        name: str,
+        state: Hash | None = None,
     ) -> None:
         self._stream = stream
         self._digest = digest
         self._size = size
         self._name = name
-        self._state = hashlib.sha256()
+        self._state = state or hashlib.sha256()
         self.written = 0
 
     def write(self, chunk: bytes) -> None:
