@@ -8,8 +8,8 @@ from typing import Self
 BATCH_BYTES = 1 << 20
 """Hashed in one go: to hand work to a thread costs as much as hashing kilobytes."""
 
-MOST_WAITING = 2
-"""Batches that may wait to be hashed."""
+MOST_WAITING = 1
+"""Batches that may wait to be hashed, beside the one that is."""
 
 
 class HashedBeside:
