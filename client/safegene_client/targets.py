@@ -34,6 +34,9 @@ from safegene.errors import InvalidDataError, UsageError
 CONFIG_NAME = "config.json"
 ADAPTER_CONFIG_NAME = "adapter_config.json"
 
+MAX_CONFIG_BYTES = 1 << 22
+"""Real ones have some kilobytes; weights named by mistake have more."""
+
 SketchReader = Callable[[Architecture], Sequence[float] | None]
 """Reads a model's lineage sketch; None where its weights cannot be compared."""
 
@@ -139,10 +142,18 @@ def _from_path(path: Path) -> TargetModel:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_bytes())
+        with path.open("rb") as stream:
+            data = stream.read(MAX_CONFIG_BYTES + 1)
+        config = json.loads(data) if len(data) <= MAX_CONFIG_BYTES else None
     except (OSError, ValueError, RecursionError) as error:
         message = f"{path}: expected a model's config as JSON: {error}"
         raise InvalidDataError(message) from None
+    if len(data) > MAX_CONFIG_BYTES:
+        message = (
+            f"{path}: expected a model's config, which has a few kilobytes, got more"
+            f" than {MAX_CONFIG_BYTES} bytes; name the directory or its {CONFIG_NAME}"
+        )
+        raise InvalidDataError(message)
     if not isinstance(config, dict):
         message = f"{path}: expected an object, got {type(config).__name__}"
         raise InvalidDataError(message)

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.odd_configs import odd_configs
 from support.real_classes import derived_modules, real_modules
 
 from safegene.artifact.architecture import (
@@ -29,40 +30,11 @@ KNOWN = architecture_from_config(
 LONGEST = 1000
 """Characters of an error, whatever came."""
 
-ODD_NUMBERS = st.sampled_from(
-    [0, -1, 1 << 31, 10**9, 10**4000, 1.5, float("nan"), float("inf")]
-)
-ODD = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=200) | ODD_NUMBERS,
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.text(max_size=9), inner, max_size=3)
-    ),
-    max_leaves=4,
-)
-FIELDS = sorted(
-    {
-        *("model_type", "text_config", "architectures", "model", "_name_or_path"),
-        *("num_experts", "vocab_size", "quantization_config"),
-        *(
-            rule.field
-            for family in known_families().values()
-            for rule in family.sizes.values()
-            if rule.field
-        ),
-    }
-)
-
 
 # Also on a busy machine: no deadline of one example.
 @settings(max_examples=80, deadline=None)
-@given(
-    fields=st.dictionaries(st.sampled_from(FIELDS), ODD, max_size=8),
-    model_type=st.sampled_from(supported_types()) | ODD,
-)
-def test_whatever_comes_is_answered_in_few_printable_words(fields, model_type):
-    config = {**fields, "model_type": model_type}
-
+@given(config=odd_configs())
+def test_whatever_comes_is_answered_in_few_printable_words(config):
     verdict = compare(KNOWN, config)
 
     assert verdict.level is Level.INCOMPATIBLE

@@ -215,6 +215,15 @@ def test_unreadable_config_names_its_file(tmp_path, text):
         describe_model(tmp_path)
 
 
+def test_weights_named_in_place_of_the_config_are_not_read(tmp_path):
+    weights = tmp_path / "model.safetensors"
+    with weights.open("wb") as stream:
+        stream.truncate(1 << 30)
+
+    with pytest.raises(InvalidDataError, match=r"which has a few kilobytes.*name the"):
+        describe_model(weights)
+
+
 def test_anything_else_is_no_model():
     with pytest.raises(UsageError, match="int"):
         describe_model(42)

@@ -1,9 +1,12 @@
 """The compatibility query: what fits, what does not and why."""
 
+import json
 import re
 
 import pytest
+from hypothesis import given, settings
 from sqlalchemy import event, text
+from support.odd_configs import odd_configs
 from support.registry_app import app_registry
 from support.versions import llama_config, neox_config, write_version
 
@@ -148,6 +151,28 @@ def test_an_unknown_architecture_is_an_answer_not_an_error(stocked, config, code
     assert answer["architecture"] is None
     assert [reason["code"] for reason in answer["reasons"]] == [code]
     assert answer["fits"] == answer["others"] == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(config=odd_configs())
+def test_whatever_config_comes_is_answered_or_refused(stocked, config):
+    body = json.dumps({"config": config})
+
+    answer = stocked.client.post(
+        "/v1/compatibility",
+        content=body,
+        headers={"content-type": "application/json"},
+    )
+
+    assert answer.status_code in (200, 422), answer.text
+    said = answer.json()
+    if answer.status_code == 422:
+        assert said["type"].endswith("/problems/invalid-request")
+        return
+    assert said["architecture"] is None
+    (reason,) = said["reasons"]
+    assert len(reason["detail"]) < 1000
+    assert said["fits"] == said["others"] == []
 
 
 def nested(depth):
