@@ -9,28 +9,70 @@ import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
-import h11
 from anyio.to_thread import run_sync
+from httptools import HttpParserError
 from starlette.types import Message, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import (
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from safegene_registry.file_response import EXTENSION, READ_BYTES, short_file
 
 PIECE_BYTES = 8 << 20
 """Bytes that are looked after at a time: made sure that they are in memory."""
 
+MAX_HEAD_BYTES = 64 << 10
+"""Most of a request that is no body; the parser itself would take any head."""
 
-class ZeroCopyProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 on h11, and *zero copy send*."""
+
+class ZeroCopyProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 on httptools, with *zero copy send* and heads that end."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.plain_app = self.app
         self.app = cast("Any", self.offer)
+        self.pending = 0
+        """Bytes of a head, or of what else is no body, that has not ended."""
+        self.progressed = False
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come."""
+        self.progressed = False
+        super().data_received(data)
+        self.pending = 0 if self.progressed else self.pending + len(data)
+        if self.pending > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.logger.warning("Request head is too large.")
+            self.send_400_response("Request head is too large.")
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self.progressed = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """It ends, and the application may begin.
+
+        Raises:
+            HttpParserError: it is too large; uvicorn answers 400.
+        """
+        self.progressed = True
+        size = len(self.url) + sum(len(name) + len(text) for name, text in self.headers)
+        if size > MAX_HEAD_BYTES:
+            message = f"expected a head of at most {MAX_HEAD_BYTES} bytes, got {size}"
+            raise HttpParserError(message)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body, which others count."""
+        self.progressed = True
+        super().on_body(body)
 
     async def offer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application with the extension."""
-        cycle = self.cycle
+        # Not `self.cycle`, which is the newest one where requests come in a row.
+        cycle: RequestResponseCycle = cast("Any", send).__self__
 
         async def send_any(message: Message) -> None:
             if message["type"] == EXTENSION:
@@ -50,14 +92,18 @@ class ZeroCopyProtocol(H11Protocol):
         Raises:
             EOFError: the file is too short; the connection must break off, so that a
                 short answer does not look whole.
+            RuntimeError: more bytes than the answer's Content-Length promised.
         """
-        file, start = message["file"], message["offset"]
-        if cycle.disconnected or not message["count"]:
+        file, start, count = message["file"], message["offset"], message["count"]
+        if cycle.disconnected or not count or cycle.scope["method"] == "HEAD":
             return
-        count = Promised(message["count"])
-        # Counts the bytes against Content-Length; they themselves go past it.
-        self.conn.send_with_data_passthrough(h11.Data(data=cast("bytes", count)))
-        for offset, size in pieces(start, len(count)):
+        # The bytes go past who counts them.
+        if count > cycle.expected_content_length:
+            promised = cycle.expected_content_length
+            text = f"expected {promised} bytes by Content-Length, got {count} to send"
+            raise RuntimeError(text)
+        cycle.expected_content_length -= count
+        for offset, size in pieces(start, count):
             await make_resident(file, offset, size)
             if self.transport.is_closing():
                 return
@@ -71,16 +117,6 @@ class ZeroCopyProtocol(H11Protocol):
                 return
             if sent < size:
                 raise short_file(file)
-
-
-class Promised:
-    """Stands for bytes that go another way; h11 asks for nothing but their number."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
 
 
 def pieces(start: int, count: int) -> Iterator[tuple[int, int]]:

@@ -1,6 +1,7 @@
 """Files that go past the program: over real connections, in ranges, cut off."""
 
 import os
+import select
 import socket
 from contextlib import closing, contextmanager
 from threading import Event, Thread
@@ -23,6 +24,7 @@ class Application:
     def __init__(self, path):
         self.path = path
         self.span = (0, SIZE)
+        self.promised = None
         self.ended = Event()
         self.offered = None
         self.open_first = False
@@ -37,7 +39,7 @@ class Application:
     async def __call__(self, scope, receive, send):
         self.offered = EXTENSION in scope.get("extensions", {})
         start, stop = self.span
-        headers = {"Content-Length": str(stop - start)}
+        headers = {"Content-Length": str(self.promised or stop - start)}
         try:
             answer = FileResponse(
                 self.opened(),
@@ -72,6 +74,14 @@ def served(app, protocol=ZeroCopyProtocol):
             thread.join()
 
 
+@contextmanager
+def connected(url):
+    """A connection, for what no client would send."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=120) as connection:
+        yield connection
+
+
 @pytest.fixture
 def data():
     return os.urandom(SIZE)
@@ -90,7 +100,7 @@ def client():
         yield client
 
 
-@pytest.mark.parametrize("protocol", [ZeroCopyProtocol, "h11"])
+@pytest.mark.parametrize("protocol", [ZeroCopyProtocol, "httptools", "h11"])
 def test_whole_files_and_ranges_come_over_one_connection(app, data, client, protocol):
     spans = [(0, SIZE), (0, 1), (5, PIECE_BYTES + 9), (SIZE - 1, SIZE), (7, 7)]
     found = []
@@ -125,8 +135,7 @@ def test_a_file_that_is_too_short_breaks_the_connection(app, client):
 
 def test_who_leaves_in_the_middle_disturbs_nobody(app, data, client):
     with served(app) as url:
-        host, port = url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port))) as connection:
+        with connected(url) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: any\r\n\r\n")
             connection.recv(1000)
         assert app.ended.wait(120)
@@ -150,6 +159,71 @@ def test_what_cannot_be_opened_is_no_half_answer(app, client):
 
     with served(app) as url:
         assert client.get(url).status_code == 500
+
+
+def test_more_than_was_promised_is_not_sent(app, client):
+    app.promised = 5
+
+    with served(app) as url, pytest.raises(httpx.RemoteProtocolError):
+        client.get(url)
+
+    assert "expected 5 bytes by Content-Length" in str(app.error)
+
+
+def test_requests_in_a_row_get_their_answers_in_a_row(app, data):
+    """The second one is there before the first is answered."""
+    request = b"GET / HTTP/1.1\r\nHost: any\r\n"
+
+    with served(app) as url, connected(url) as connection:
+        connection.sendall(request + b"\r\n" + request + b"Connection: close\r\n\r\n")
+        with connection.makefile("rb") as stream:
+            received = stream.read()
+
+    first, second = received.split(b"HTTP/1.1 200 OK\r\n")[1:]
+    assert first.endswith(b"\r\n\r\n" + data)
+    assert second.endswith(b"\r\n\r\n" + data)
+
+
+@pytest.mark.parametrize(("size", "status"), [(60_000, 200), (70_000, 400)])
+def test_a_head_may_have_64_kib(app, client, size, status):
+    with served(app) as url:
+        assert client.get(url, headers={"X": "a" * size}).status_code == status
+
+
+ENDLESS = {
+    "header": (b"GET / HTTP/1.1\r\nX: ", b"a"),
+    "target": (b"GET /", b"a"),
+    "headers": (b"GET / HTTP/1.1\r\n", b"a: b\r\n"),
+    "nothing": (b"", b"\r\n"),
+    "trailer": (
+        b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ",
+        b"a",
+    ),
+}
+"""What would fill the memory: how it begins, and how it goes on."""
+ROUNDS = 400
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_a_head_ends_or_the_connection_does(app, kind):
+    app.span = (0, 1)
+    start, more = ENDLESS[kind]
+    rounds = 0
+
+    with served(app) as url, connected(url) as connection:
+        connection.sendall(start)
+        try:
+            while rounds < ROUNDS:
+                connection.sendall(more * 10_000)
+                rounds += 1
+                # What is answered to a request before its trailers does not end it.
+                readable, _, _ = select.select([connection], [], [], 0)
+                if readable and not connection.recv(10_000):
+                    break
+        except ConnectionError:
+            pass
+
+    assert rounds < ROUNDS
 
 
 def test_bytes_that_go_past_the_program_are_counted(app, client):
