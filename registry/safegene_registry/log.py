@@ -6,10 +6,12 @@ command, and decides how all records look. Events are snake_case and past tense;
 are keys, never interpolated.
 """
 
+import json
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from datetime import UTC, datetime
 from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
@@ -91,6 +93,96 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     )
 
 
+class ReadyEvent(dict[str, Any]):
+    """An event that needs no processor: it is whole, and secrets are taken out."""
+
+
+class EventLogger:
+    """Makes one event again and again, with the same keys, at a tenth of the cost.
+
+    What every request leaves should cost less than the request. To whoever gets them,
+    its records are like those of `get_logger`.
+
+    Args:
+        name: of the standard library's logger.
+        event: what has happened.
+    """
+
+    def __init__(self, name: str, event: str) -> None:
+        self.logger = logging.getLogger(name)
+        self.event = event
+
+    def info(self, texts: dict[str, str | None], **values: Any) -> None:
+        """Log it.
+
+        Args:
+            texts: what came from outside, and may hold a secret.
+            values: numbers, and words of our own.
+        """
+        if not self.logger.isEnabledFor(logging.INFO):
+            return
+        event = ReadyEvent(
+            values,
+            event=self.event,
+            level="info",
+            logger=self.logger.name,
+            timestamp=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        )
+        for key, text in texts.items():
+            event[key] = text and redact_text(None, "info", text)
+        # By these structlog's formatter knows that there is an event.
+        known = {"_logger": self.logger, "_name": "info"}
+        self.logger.handle(
+            self.logger.makeRecord(
+                *(self.logger.name, logging.INFO, "", 0, event, (), None), extra=known
+            )
+        )
+
+
+FIRST = frozenset({"timestamp", "level", "event", "logger"})
+"""Keys that lines for people begin with; the others come by name."""
+
+PLAIN = re.compile("[^ \\t=\\r\\n\"']*")
+
+
+def plain_line(event: ReadyEvent) -> str:
+    """An event without an exception, as structlog shows it to people without colors."""
+    head = "{timestamp} [{level:<9}] {event:<30} [{logger}]".format(**event)
+    shown = (
+        f"{key}={plain_value(value)}"
+        for key, value in sorted(event.items())
+        if key not in FIRST
+    )
+    return " ".join((head, *shown))
+
+
+def plain_value(value: object) -> str:
+    """A value for people."""
+    plain = isinstance(value, str) and PLAIN.fullmatch(value)
+    return str(value) if plain else repr(value)
+
+
+class EventFormatter(structlog.stdlib.ProcessorFormatter):
+    """structlog's, and a short way for events that are ready.
+
+    Args:
+        ready: makes a line of one; None: structlog does.
+        options: of structlog's.
+    """
+
+    def __init__(
+        self, ready: Callable[[ReadyEvent], str] | None, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self.ready = ready
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        if self.ready is not None and isinstance(record.msg, ReadyEvent):
+            return self.ready(record.msg)
+        return super().format(record)
+
+
 def configure_logging(log_format: LogFormat, level: str) -> None:
     """Send every record of the process to standard error in one format.
 
@@ -99,7 +191,9 @@ def configure_logging(log_format: LogFormat, level: str) -> None:
         level: least severe level that is written.
     """
     renderer: list[Any]
+    ready: Callable[[ReadyEvent], str] | None
     if log_format is LogFormat.JSON:
+        ready = json.dumps
         renderer = [
             structlog.processors.ExceptionRenderer(
                 # Local variables may be secrets.
@@ -108,16 +202,18 @@ def configure_logging(log_format: LogFormat, level: str) -> None:
             structlog.processors.JSONRenderer(default=str),
         ]
     else:
+        colors = sys.stderr.isatty()
         renderer = [
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
-                exception_formatter=structlog.dev.plain_traceback,
+                colors=colors, exception_formatter=structlog.dev.plain_traceback
             )
         ]
+        ready = None if colors else plain_line
     renderer.append(redact_text)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        EventFormatter(
+            ready=ready,
             foreign_pre_chain=list(SHARED_PROCESSORS),
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,

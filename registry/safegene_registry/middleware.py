@@ -12,11 +12,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from safegene_registry.log import get_logger
+from safegene_registry.log import EventLogger, get_logger
 from safegene_registry.metrics import Metrics, route_of
 from safegene_registry.problems import ProblemError, problem_response
 
 log = get_logger("safegene_registry.requests")
+served = EventLogger("safegene_registry.requests", "request_served")
+
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+"""Files are whatever a publisher sent: never let a browser guess."""
 
 
 class RequestMiddleware:
@@ -47,53 +51,56 @@ class RequestMiddleware:
             nonlocal status, sent
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                protect(headers)
+                own = (b"x-request-id", request_id.encode()), NOSNIFF
+                message["headers"] = [*message.get("headers", ()), *own]
+                protect(message)
             await send(message)
             # A file that the server sends by itself comes as its size.
             sent += len(message.get("body", b"")) + message.get("count", 0)
 
         self.metrics.running.inc()
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self.app(scope, counted, send_with_id)
-            except Exception:
-                # The outermost edge: log and convert, so that no caller ever sees a
-                # stack trace and no request ends without an answer.
-                log.exception("request_failed", path=scope["path"])
-                if status is None:
-                    request = Request(scope)
-                    problem = ProblemError(
-                        "The registry failed; the log has the reason.", "internal-error"
-                    )
-                    response = problem_response(request, problem)
-                    await response(scope, receive, send_with_id)
-            finally:
-                self.metrics.running.dec()
-                seconds = time.perf_counter() - started
-                self.metrics.count(
-                    scope, status=status, seconds=seconds, received=received, sent=sent
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self.app(scope, counted, send_with_id)
+        except Exception:
+            # The outermost edge: log and convert, so that no caller ever sees a
+            # stack trace and no request ends without an answer.
+            log.exception("request_failed", path=scope["path"])
+            if status is None:
+                request = Request(scope)
+                problem = ProblemError(
+                    "The registry failed; the log has the reason.", "internal-error"
                 )
-                log.info(
-                    "request_served",
-                    method=scope["method"],
-                    path=scope["path"],
-                    route=route_of(scope),
-                    principal_id=scope["state"].get("principal_id"),
-                    account=scope["state"].get("account"),
-                    status=status,
-                    duration_ms=round(seconds * 1000, 1),
-                    received_bytes=received,
-                    sent_bytes=sent,
-                )
+                response = problem_response(request, problem)
+                await response(scope, receive, send_with_id)
+        finally:
+            structlog.contextvars.reset_contextvars(**bound)
+            self.metrics.running.dec()
+            seconds = time.perf_counter() - started
+            self.metrics.count(
+                scope, status=status, seconds=seconds, received=received, sent=sent
+            )
+            state = scope["state"]
+            served.info(
+                {
+                    "method": scope["method"],
+                    "path": scope["path"],
+                    "account": state.get("account"),
+                },
+                request_id=request_id,
+                route=route_of(scope),
+                principal_id=state.get("principal_id"),
+                status=status,
+                duration_ms=round(seconds * 1000, 1),
+                received_bytes=received,
+                sent_bytes=sent,
+            )
 
 
-def protect(headers: MutableHeaders) -> None:
-    """Say of an answer what browsers and caches may not do with it."""
-    # Files are whatever a publisher sent: never let a browser guess.
-    headers["X-Content-Type-Options"] = "nosniff"
-    if "Cache-Control" not in headers:
+def protect(message: Message) -> None:
+    """Say of an answer what caches may not do with it, if nobody said what they may."""
+    if all(name != b"cache-control" for name, _ in message["headers"]):
+        headers = MutableHeaders(scope=message)
         # What is not said to be for everybody depends on who asks.
         headers["Cache-Control"] = "private, no-cache"
         headers.add_vary_header("Authorization")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,6 +10,7 @@ import pytest
 import structlog
 from safegene_registry.access import Scope
 from safegene_registry.log import (
+    EventLogger,
     configure_logging,
     get_logger,
     redact_secrets,
@@ -131,6 +133,50 @@ def test_secrets_in_messages_and_tracebacks_are_not_written(capsys, log_format, 
     written = capsys.readouterr().err
     assert text not in written
     assert written.count(shown) >= 2
+
+
+@pytest.mark.parametrize("log_format", list(LogFormat))
+def test_what_is_logged_most_looks_like_all_the_rest(capsys, log_format):
+    configure_logging(log_format, "INFO")
+    name = f"safegene_registry.tests.{log_format}"
+    texts = {"path": '/it\'s "a" =\t\n', "account": "ann", "principal_id": None}
+    values = {"status": None, "bytes": 3, "ms": 0.5, "method": "GET", "empty": ""}
+
+    get_logger(name).info("request_served", **texts, **values)
+    EventLogger(name, "request_served").info(texts, **values)
+
+    lines = capsys.readouterr().err.splitlines()
+    if log_format is LogFormat.JSON:
+        longer, shorter = map(json.loads, lines)
+        times = [longer.pop("timestamp"), shorter.pop("timestamp")]
+    else:
+        (*times,), (longer, shorter) = zip(
+            *(x.split(" ", 1) for x in lines), strict=True
+        )
+    assert longer == shorter
+    shape = "dddd-dd-ddTdd:dd:dd.ddddddZ"
+    assert {re.sub("[0-9]", "d", time) for time in times} == {shape}
+
+
+@pytest.mark.parametrize("log_format", list(LogFormat))
+@pytest.mark.parametrize("kind", SECRETS)
+def test_what_is_logged_most_holds_no_secrets(capsys, log_format, kind):
+    text, shown = SECRETS[kind]
+    configure_logging(log_format, "INFO")
+
+    EventLogger("safegene_registry.tests", "request_served").info({"path": text})
+
+    written = capsys.readouterr().err
+    assert text not in written
+    assert shown in written
+
+
+def test_what_is_logged_most_heeds_the_level(capsys):
+    configure_logging(LogFormat.JSON, "WARNING")
+
+    EventLogger("safegene_registry.tests", "request_served").info({"path": "/"})
+
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
