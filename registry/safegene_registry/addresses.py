@@ -1,5 +1,6 @@
 """Network addresses: whose they are, and whether they may be asked."""
 
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ def is_acceptable(url: str, *, allow_loopback: bool) -> bool:
     return parts.scheme == "http" and allow_loopback and host in LOOPBACK_HOSTS
 
 
+@lru_cache(maxsize=1024)
 def address_key(host: str | None) -> str:
     """What an address is counted under."""
     try:

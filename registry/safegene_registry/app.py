@@ -17,6 +17,7 @@ from safegene_registry.guards import check_guards
 from safegene_registry.metrics import Metrics
 from safegene_registry.middleware import BodyLimitMiddleware, RequestMiddleware
 from safegene_registry.problems import install_problem_handlers
+from safegene_registry.public_reads import PublicReads
 from safegene_registry.readiness import Readiness
 from safegene_registry.routes import (
     compatibility,
@@ -101,5 +102,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         BodyLimitMiddleware, max_request_bytes=settings.max_request_bytes
     )
+    app.add_middleware(PublicReads, routes=vectors.router.routes)
     app.add_middleware(RequestMiddleware, metrics=metrics)
     return app

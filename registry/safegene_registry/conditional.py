@@ -4,6 +4,8 @@ They may be kept, and are asked about every time: a version can be yanked, a ran
 mean another version tomorrow. Bytes that never change are `downloads`' part.
 """
 
+from typing import NamedTuple
+
 from fastapi import Request, Response
 from pydantic import BaseModel
 
@@ -14,7 +16,22 @@ REVALIDATE = "no-cache"
 """Keep it, and ask before using it."""
 
 
-def tagged_response(request: Request, body: BaseModel, *, is_public: bool) -> Response:
+class Tagged(NamedTuple):
+    """An answer's text, and what tells it from others."""
+
+    text: bytes
+    etag: str
+
+
+def tagged(body: BaseModel) -> Tagged:
+    """Write an answer out."""
+    text = body.model_dump_json().encode()
+    return Tagged(text, f'"{digest_bytes(text)}"')
+
+
+def tagged_response(
+    request: Request, body: BaseModel | Tagged, *, is_public: bool
+) -> Response:
     """Answer a GET with JSON, or with 304 if the caller has it already.
 
     Args:
@@ -22,10 +39,9 @@ def tagged_response(request: Request, body: BaseModel, *, is_public: bool) -> Re
         body: of the answer.
         is_public: whether caches between us and the caller may give it to others.
     """
-    data = body.model_dump_json().encode()
-    etag = f'"{digest_bytes(data)}"'
+    text, etag = body if isinstance(body, Tagged) else tagged(body)
     who = "public" if is_public else "private"
     headers = {"ETag": etag, "Cache-Control": f"{who}, {REVALIDATE}"}
     if names_etag(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
-    return Response(data, headers=headers, media_type="application/json")
+    return Response(text, headers=headers, media_type="application/json")

@@ -8,10 +8,13 @@ its handler waits for a thread of the pool, and the pool may be full of handlers
 wait for that lock.
 """
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
+import psycopg
 from sqlalchemy import URL, DateTime, MetaData
 from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.exc import DBAPIError
@@ -21,15 +24,21 @@ from sqlalchemy.types import TypeDecorator
 
 from safegene_registry import postgresql, sqlite
 from safegene_registry.log import get_logger
+from safegene_registry.lookups import Lookup, Parameters
 from safegene_registry.problems import ProblemError
 
 log = get_logger("safegene_registry.db")
+
+Found = TypeVar("Found")
 
 THREADS = 40
 """Handlers that run at once, and so connections that may be needed at once."""
 
 RETRY_SECONDS = 5
 """What a client is told to wait when the database is busy, full or out of reach."""
+
+DRIVER_ERRORS = (sqlite3.Error, psycopg.Error)
+"""What comes from a driver where SQLAlchemy does not stand between."""
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -83,15 +92,11 @@ class Database:
         if self.is_embedded:
             self.engine = sqlite.sqlite_engine(url, connections=THREADS)
             self.read_engine: Engine = self.engine
-            self.single_engine: Engine = self.engine
             self.write_engine: Engine = self.engine.execution_options(begin="IMMEDIATE")
         else:
             self.engine = postgresql.postgresql_engine(url, connections=THREADS)
             self.read_engine = self.engine.execution_options(
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
-            )
-            self.single_engine = self.engine.execution_options(
-                isolation_level="AUTOCOMMIT"
             )
             self.write_engine = self.engine
 
@@ -108,14 +113,38 @@ class Database:
         with self._session(self.read_engine) as session:
             yield session
 
-    @contextmanager
-    def looking_up(self) -> Iterator[Session]:
-        """One `SELECT`: a snapshot by itself, it needs no transaction around it.
+    def look_up(self, query: Lookup[Found], values: Mapping[str, Any]) -> list[Found]:
+        """Rows of one SELECT: a snapshot by itself, it needs no transaction around it.
 
-        On PostgreSQL that saves two of three round trips, as for every request's token.
+        Raises:
+            ProblemError: `storage-unavailable`.
         """
-        with self._session(self.single_engine) as session:
-            yield session
+        text, parameters = query.asked(self.engine.dialect, values)
+        with self._open(), translated_errors():
+            rows = self._fetch(text, parameters)
+        return query.found(self.engine.dialect, rows)
+
+    def _fetch(self, text: str, parameters: Parameters) -> list[Any]:
+        pooled = self.engine.raw_connection()
+        driver: Any = pooled.driver_connection
+        try:
+            cursor = driver.cursor()
+            # As SQLAlchemy tells it, to whoever counts statements.
+            told = None, cursor, text, parameters, None, False
+            self.engine.dispatch.before_cursor_execute(*told)
+            if not self.is_embedded:
+                # Without BEGIN and ROLLBACK, two of three round trips.
+                driver.autocommit = True
+            rows: list[Any] = cursor.execute(text, parameters).fetchall()
+            cursor.close()
+            if not self.is_embedded:
+                driver.autocommit = False
+        except BaseException as error:
+            # Whatever it was: nobody else gets this connection.
+            pooled.invalidate(error)
+            raise
+        pooled.close()
+        return rows
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -131,15 +160,21 @@ class Database:
 
     @contextmanager
     def _session(self, engine: Engine) -> Iterator[Session]:
+        # Rows are read after a commit to build the answer.
+        with (
+            self._open(),
+            translated_errors(),
+            Session(engine, expire_on_commit=False) as session,
+        ):
+            yield session
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        """Take part in `dispose`: refuse after it, and leave nothing connected."""
         if self._is_closed:
             raise unavailable()
         try:
-            # Rows are read after a commit to build the answer.
-            with (
-                translated_errors(),
-                Session(engine, expire_on_commit=False) as session,
-            ):
-                yield session
+            yield
         finally:
             if self._is_closed:
                 self.engine.pool.dispose()
@@ -164,7 +199,7 @@ def translated_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (DBAPIError, PoolTimeoutError) as error:
+    except (DBAPIError, PoolTimeoutError, *DRIVER_ERRORS) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         if not is_passing(cause):
             raise

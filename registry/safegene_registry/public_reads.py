@@ -1,18 +1,25 @@
 """Reads of what is public, for callers without a token: one statement, one thread.
 
-Most requests are such, and of what they cost most was for questions whose answer is
-known: who is asking, and what he may do. A `PublicRoute` looks here first. Whatever
-differs in any way (a token, a private namespace, something that is not there, further
-parameters) is left to the route's own guard and handler, which also have the words for
-refusals. So only one rule is repeated here: everybody may read a public namespace.
+Most requests are such, and most of what they cost was for questions whose answer is
+known: which of all routes is meant, who is asking, and what he may do. `PublicReads`
+stands before the application. Whatever differs in any way (a token, a private vector,
+something that is not there, further parameters) is left to the route's own guard and
+handler, which also have the words for refusals. So only one rule is repeated here:
+everybody may read a public namespace.
+
+The database is asked every time. What follows from its rows and nothing else is kept:
+the text of an answer, the newest of some versions.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from anyio.to_thread import run_sync
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from safegene.artifact.reference import VectorName, best_version, canonical_version
 from safegene.errors import InvalidReferenceError
@@ -20,15 +27,19 @@ from safegene_registry import public_repository
 from safegene_registry.addresses import address_key
 from safegene_registry.blob_downloads import file_answer, file_content
 from safegene_registry.catalog import LATEST, file_address, yanked_since
-from safegene_registry.conditional import tagged_response
+from safegene_registry.conditional import Tagged, tagged, tagged_response
 from safegene_registry.file_response import FileResponse
 from safegene_registry.guards import count
+from safegene_registry.problems import ProblemError, problem_response
+from safegene_registry.public_repository import FileRow
 from safegene_registry.schemas import FileDetail, VersionDetail
 from safegene_registry.services import Services
 
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 Reader = Callable[[Request, Services, VectorName], Response | None]
 """Answers, or leaves the request to the route."""
+
+canonical = lru_cache(maxsize=1024)(canonical_version)
+newest_of = lru_cache(maxsize=1024)(best_version)
 
 READERS: dict[Callable[..., Any], Reader] = {}
 
@@ -43,24 +54,55 @@ def read_by(reader: Reader) -> Callable[[Callable[..., Any]], Callable[..., Any]
     return register
 
 
-class PublicRoute(APIRoute):
-    """A route that answers public reads before anything else is asked."""
+class PublicReads:
+    """Answers what the readers can, and hands on everything else.
 
-    def get_route_handler(self) -> Handler:
-        """The handler, with the shorter way before it."""
-        regular = super().get_route_handler()
-        reader = READERS.get(self.endpoint)
-        if reader is None:
-            return regular
+    Args:
+        app: the application.
+        routes: those of the endpoints that have readers, and others.
+    """
 
-        async def handle(request: Request) -> Response:
-            if "authorization" not in request.headers:
-                answer = await run_sync(read, reader, request)
-                if answer is not None:
-                    return answer
-            return await regular(request)
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+        self.app = app
+        self.ways = [
+            (route, READERS[route.endpoint])
+            for route in routes
+            if isinstance(route, APIRoute) and route.endpoint in READERS
+        ]
 
-        return handle
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or hand it on."""
+        answer = None
+        if scope["type"] == "http" and is_open(scope):
+            answer = await self.find_answer(scope)
+        if answer is None:
+            await self.app(scope, receive, send)
+        else:
+            await answer(scope, receive, send)
+
+    async def find_answer(self, scope: Scope) -> Response | None:
+        """The answer, if the path is one of those that have a reader who knows it."""
+        for route, reader in self.ways:
+            match = route.path_regex.match(scope["path"])
+            if match is None:
+                continue
+            # As the router says it, which says it anew if the request is handed on.
+            scope["route"], scope["path_params"] = route, match.groupdict()
+            request = Request(scope)
+            try:
+                return await run_sync(read, reader, request)
+            except ProblemError as problem:
+                return problem_response(request, problem)
+        return None
+
+
+def is_open(scope: Scope) -> bool:
+    """Whether a request reads, and tells nothing of who is asking."""
+    return (
+        scope["method"] == "GET"
+        and not scope.get("root_path")
+        and all(name != b"authorization" for name, _ in scope["headers"])
+    )
 
 
 def read(reader: Reader, request: Request) -> Response | None:
@@ -90,23 +132,25 @@ def read_version(
     request: Request, services: Services, vector: VectorName
 ) -> Response | None:
     """One version and its files."""
-    version = canonical_version(request.path_params["version"])
-    with services.database.looking_up() as session:
-        rows = public_repository.version_rows(session, vector, version)
-    return version_answer(request, vector, rows) if rows else None
+    version = canonical(request.path_params["version"])
+    rows = public_repository.version_rows(services.database, vector, version)
+    if not rows:
+        return None
+    return tagged_response(request, version_text(vector, *rows), is_public=True)
 
 
 def read_newest(
     request: Request, services: Services, vector: VectorName
 ) -> Response | None:
     """The newest version, for who names none."""
-    if request.url.query not in ("", f"alias={LATEST}"):
+    if request.scope["query_string"] not in (b"", f"alias={LATEST}".encode()):
         return None
-    with services.database.looking_up() as session:
-        rows = public_repository.head_rows(session, vector)
-    newest = best_version([row.version for row in rows], None)
+    rows = public_repository.head_rows(services.database, vector)
+    newest = newest_of(tuple(row.version for row in rows), None)
     found = [row for row in rows if row.version == newest]
-    return version_answer(request, vector, found) if found else None
+    if not found:
+        return None
+    return tagged_response(request, version_text(vector, *found), is_public=True)
 
 
 def read_file(
@@ -114,33 +158,34 @@ def read_file(
 ) -> Response | None:
     """One file of a version, whole or one range of it."""
     given = request.path_params
-    version, path = canonical_version(given["version"]), given["path"]
-    with services.database.looking_up() as session:
-        row = public_repository.file_row(session, vector, version, path)
+    version, path = canonical(given["version"]), given["path"]
+    row = public_repository.file_row(services.database, vector, version, path)
     if row is None:
         return None
     found = file_content(services, row.file_digest, row.file_bytes)
     return file_answer(request, services, found, path, is_public=True)
 
 
-def version_answer(request: Request, vector: VectorName, rows: Any) -> Response:
+@lru_cache(maxsize=1024)
+def version_text(vector: VectorName, *rows: FileRow) -> Tagged:
     """A version as the interface shows it, from a row for each file."""
     first = rows[0]
-    detail = VersionDetail(
-        namespace=vector.namespace,
-        name=vector.name,
-        version=first.version,
-        digest=first.digest,
-        size_bytes=first.size_bytes,
-        yanked=yanked_since(first.yanked_at, first.yank_reason),
-        files=[
-            FileDetail(
-                path=row.path,
-                digest=row.file_digest,
-                size_bytes=row.file_bytes,
-                url=file_address(vector, first.version, row.path),
-            )
-            for row in rows
-        ],
+    return tagged(
+        VersionDetail(
+            namespace=vector.namespace,
+            name=vector.name,
+            version=first.version,
+            digest=first.digest,
+            size_bytes=first.size_bytes,
+            yanked=yanked_since(first.yanked_at, first.yank_reason),
+            files=[
+                FileDetail(
+                    path=row.path,
+                    digest=row.file_digest,
+                    size_bytes=row.file_bytes,
+                    url=file_address(vector, first.version, row.path),
+                )
+                for row in rows
+            ],
+        )
     )
-    return tagged_response(request, detail, is_public=True)

@@ -4,14 +4,15 @@ A namespace that is not public is not there for them. They are built once, so th
 running one costs little more than the database's own work.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, bindparam, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, bindparam, select
 
 from safegene.artifact.reference import VectorName
 from safegene_registry.access import Visibility
+from safegene_registry.db import Database
+from safegene_registry.lookups import Lookup
 from safegene_registry.models import (
     Blob,
     File,
@@ -21,6 +22,19 @@ from safegene_registry.models import (
     Version,
     VersionState,
 )
+
+
+class FileRow(NamedTuple):
+    """One file of a version, with what there is to say of the version."""
+
+    version: str
+    digest: str
+    size_bytes: int
+    yanked_at: datetime | None
+    yank_reason: str | None
+    path: str
+    file_digest: str
+    file_bytes: int
 
 
 def of_public_vector(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
@@ -53,32 +67,34 @@ FILES = (
     .outerjoin(VersionState, VersionState.version_id == Version.id)
 )
 VERSION = Version.version == bindparam("version")
-ONE_VERSION = of_public_vector(FILES).where(VERSION).order_by(File.path)
 HEADS = of_public_vector(FILES.join(Head, Head.version_id == Version.id)).where(
     Head.is_yanked.is_(False)
 )
-NEWEST = HEADS.order_by(Version.version, File.path)
 ONE_FILE = of_public_vector(FILES).where(VERSION, File.path == bindparam("path"))
 
+VERSION_ROWS = Lookup(
+    of_public_vector(FILES).where(VERSION).order_by(File.path), FileRow._make
+)
+HEAD_ROWS = Lookup(HEADS.order_by(Version.version, File.path), FileRow._make)
+FILE_ROWS = Lookup(ONE_FILE, FileRow._make)
 
-def version_rows(
-    session: Session, vector: VectorName, version: str
-) -> Sequence[Row[Any]]:
+
+def version_rows(database: Database, vector: VectorName, version: str) -> list[FileRow]:
     """A version, once for each of its files, by path."""
-    return session.execute(ONE_VERSION, named(vector, version=version)).all()
+    return database.look_up(VERSION_ROWS, named(vector, version=version))
 
 
-def head_rows(session: Session, vector: VectorName) -> Sequence[Row[Any]]:
+def head_rows(database: Database, vector: VectorName) -> list[FileRow]:
     """The newest version of each family, once for each of its files, by path."""
-    return session.execute(NEWEST, named(vector)).all()
+    return database.look_up(HEAD_ROWS, named(vector))
 
 
 def file_row(
-    session: Session, vector: VectorName, version: str, path: str
-) -> Row[Any] | None:
+    database: Database, vector: VectorName, version: str, path: str
+) -> FileRow | None:
     """One file of a version."""
-    found = named(vector, version=version, path=path)
-    return session.execute(ONE_FILE, found).one_or_none()
+    found = database.look_up(FILE_ROWS, named(vector, version=version, path=path))
+    return found[0] if found else None
 
 
 def named(vector: VectorName, **more: str) -> dict[str, str]:

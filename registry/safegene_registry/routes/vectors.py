@@ -20,7 +20,6 @@ from safegene_registry.downloads import Content, content_response
 from safegene_registry.guards import Browser, NamespaceReader
 from safegene_registry.problems import Fault, ProblemError
 from safegene_registry.public_reads import (
-    PublicRoute,
     read_by,
     read_file,
     read_newest,
@@ -43,7 +42,7 @@ from safegene_registry.schemas import (
 )
 from safegene_registry.services import Services, ServicesDep
 
-router = APIRouter(prefix="/v1/vectors", tags=["vectors"], route_class=PublicRoute)
+router = APIRouter(prefix="/v1/vectors", tags=["vectors"])
 
 
 async def vector_name(

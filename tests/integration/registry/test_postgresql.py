@@ -7,16 +7,20 @@ import psycopg
 import pytest
 from safegene_registry.db import Database
 from safegene_registry.lock_repository import lock_blobs
+from safegene_registry.lookups import Lookup
 from safegene_registry.migrate import MigrationError
 from safegene_registry.postgresql import is_passing, postgresql_url
 from safegene_registry.problems import ProblemError
 from safegene_registry.server import prepare_data
 from safegene_registry.settings import Settings
-from sqlalchemy import text
+from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 SECONDS = 60
+
+ECHO = Lookup(select(bindparam("word"), func.pg_backend_pid()), tuple)
+SUICIDE = Lookup(select(func.pg_terminate_backend(func.pg_backend_pid())), tuple)
 
 
 @pytest.fixture
@@ -134,6 +138,47 @@ def test_a_connection_closed_in_a_transaction_is_a_problem_to_retry(database):
         assert session.scalar(text("SELECT 1")) == 1
 
 
+def test_a_lookup_leaves_its_connection_as_it_was(database):
+    def write() -> None:
+        with database.writing() as session:
+            session.execute(text("CREATE TABLE taken_back (number int)"))
+            raise LookupError
+
+    with database.reading() as session:
+        process = session.scalar(text("SELECT pg_backend_pid()"))
+
+    assert database.look_up(ECHO, {"word": "it's 5 %"}) == [("it's 5 %", process)]
+    with pytest.raises(LookupError):
+        write()
+    with database.reading() as session:
+        assert session.scalar(text("SELECT to_regclass('taken_back')")) is None
+        assert session.scalar(text("SHOW transaction_isolation")) == "repeatable read"
+
+
+def test_a_lookup_does_not_notice_that_idle_connections_were_closed(database):
+    ((_, before),) = database.look_up(ECHO, {"word": "one"})
+
+    terminate_all(database)
+    time.sleep(0.2)
+    ((word, after),) = database.look_up(ECHO, {"word": "two"})
+
+    assert word == "two"
+    assert after != before
+
+
+def test_a_lookup_that_is_cut_off_is_a_problem_to_retry_and_leaves_nothing(database):
+    ((_, before),) = database.look_up(ECHO, {"word": "once"})
+
+    with pytest.raises(ProblemError) as caught:
+        database.look_up(SUICIDE, {})
+
+    ((word, after),) = database.look_up(ECHO, {"word": "again"})
+    assert is_to_be_retried(caught.value)
+    assert word == "again"
+    assert after != before
+    assert database.engine.pool.checkedout() == 0
+
+
 def test_a_statement_that_takes_too_long_is_a_problem_to_retry(postgres_url):
     database = with_options(postgres_url, "-c statement_timeout=50")
 
@@ -202,9 +247,12 @@ def test_no_server_is_a_problem_to_retry():
 
     with pytest.raises(ProblemError) as caught, database.reading() as session:
         session.execute(text("SELECT 1"))
+    with pytest.raises(ProblemError) as looked_up:
+        database.look_up(ECHO, {"word": "none"})
 
-    assert is_to_be_retried(caught.value)
-    assert "secret" not in caught.value.detail
+    for problem in (caught.value, looked_up.value):
+        assert is_to_be_retried(problem)
+        assert "secret" not in problem.detail
 
 
 @pytest.mark.parametrize(
@@ -282,12 +330,18 @@ def test_a_connection_in_use_is_closed_once_it_is_not(database):
     assert (still, open_meanwhile, in_use.closed) == (1, True, True)
 
 
-@pytest.mark.parametrize("kind", ["reading", "looking_up", "writing"])
+@pytest.mark.parametrize("kind", ["reading", "looking up", "writing"])
 def test_nothing_is_connected_after_the_end(database, kind):
+    def begin() -> None:
+        if kind == "looking up":
+            database.look_up(ECHO, {"word": "late"})
+        else:
+            getattr(database, kind)().__enter__()
+
     database.dispose()
 
-    with pytest.raises(ProblemError) as refused, getattr(database, kind)():
-        pass
+    with pytest.raises(ProblemError) as refused:
+        begin()
 
     assert is_to_be_retried(refused.value)
     assert database.engine.pool.checkedin() == database.engine.pool.checkedout() == 0

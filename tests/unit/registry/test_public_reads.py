@@ -84,6 +84,19 @@ def test_one_statement_says_what_the_route_says(served, target):
     assert (len(selects), len(others) > 1) == (1, True)
 
 
+def test_it_is_counted_under_the_same_route(served):
+    name = "safegene_registry_requests_total"
+    labels = {"method": "GET", "status": "200"}
+    labels["route"] = "/v1/vectors/{namespace}/{name}/versions/{version}"
+    numbers = served.app.state.metrics.registry
+    before = numbers.get_sample_value(name, labels) or 0
+
+    for headers in ({}, served.auth):
+        served.client.get(TARGETS["version"], headers=headers)
+
+    assert numbers.get_sample_value(name, labels) == before + 2
+
+
 @pytest.mark.parametrize(("status", "target"), LEFT.values(), ids=LEFT)
 def test_what_it_cannot_answer_is_left_to_the_route(served, status, target):
     alone = served.client.get(target)
