@@ -77,6 +77,8 @@ class Version(Base):
         UniqueConstraint("vector_id", "version"),
         UniqueConstraint("digest"),
         Index(None, "vector_id", "fingerprint"),
+        # Serves the list of a vector's versions, which is sorted by these.
+        Index(None, "vector_id", "published_at", "id"),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid4)

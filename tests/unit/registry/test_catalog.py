@@ -1,6 +1,7 @@
 """Search, description and resolution."""
 
 import pytest
+from support.plans import check_index_only, plan_of, remembered
 from support.registry_app import app_registry
 from support.versions import llama_config, neox_config, write_version
 
@@ -250,3 +251,19 @@ def test_text_with_a_nul_is_published_and_looked_for(registry, tmp_path):
         assert answer.status_code == 200
     path = "/v1/vectors/acme/refusal/versions/1.0.0/files/%00"
     assert registry.client.get(path).status_code == 404
+
+
+def test_a_page_of_versions_costs_the_same_wherever_it_lies(stocked):
+    registry, _ = stocked
+    database = registry.services.database
+    url, params = "/v1/vectors/acme/refusal/versions", {"limit": 1}
+
+    with remembered(database, "ORDER BY versions.published_at DESC") as statements:
+        for _ in range(2):
+            answer = registry.client.get(url, params=params).json()
+            params["cursor"] = answer["next_cursor"]
+
+    assert len(statements) == 2
+    for statement in statements:
+        plan = plan_of(database, *statement)
+        check_index_only(plan, "ix_versions_vector_id_published_at_id")

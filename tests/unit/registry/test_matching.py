@@ -1,12 +1,11 @@
 """The compatibility query: what fits, what does not and why."""
 
 import json
-import re
 
 import pytest
 from hypothesis import given, settings
-from sqlalchemy import event, text
 from support.odd_configs import odd_configs
+from support.plans import check_index_only, plan_of, remembered
 from support.registry_app import app_registry
 from support.versions import llama_config, neox_config, write_version
 
@@ -210,39 +209,11 @@ def test_hostile_questions_are_refused(stocked, body):
     assert answer.json()["type"].endswith("/problems/invalid-request")
 
 
-def plan(session, statement, parameters):
-    connection = session.connection()
-    if connection.dialect.name == "sqlite":
-        explain = "EXPLAIN QUERY PLAN"
-    else:
-        # Of two rows it would rather read both.
-        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
-        connection.exec_driver_sql("SET LOCAL enable_sort = off")
-        explain = "EXPLAIN"
-    rows = connection.exec_driver_sql(f"{explain} {statement}", parameters)
-    return " | ".join(row[-1] for row in rows)
-
-
 def test_the_query_is_an_index_lookup_however_many_versions_there_are(stocked):
-    statements = []
+    database = stocked.services.database
 
-    def remember(_c, _cursor, statement, parameters, _context, _many):
-        if re.search(r"heads\.fingerprint = [?%]", statement):
-            statements.append((statement, parameters))
+    with remembered(database, r"heads\.fingerprint = [?%]") as statements:
+        ask(stocked, llama_config())
 
-    engine = stocked.services.database.engine
-    event.listen(engine, "before_cursor_execute", remember)
-    ask(stocked, llama_config())
-    event.remove(engine, "before_cursor_execute", remember)
-
-    with stocked.services.database.reading() as session:
-        plans = [plan(session, *statement) for statement in statements]
-        session.execute(text("SELECT 1"))
-    assert plans
-    assert re.search(
-        r"(SEARCH heads USING INDEX|Index Scan Backward using)"
-        r" ix_heads_fingerprint_published_at_vector_id",
-        plans[0],
-    )
-    for slow in ("SCAN", "Seq Scan", "TEMP B-TREE", "Sort"):
-        assert slow not in plans[0]
+    index = "ix_heads_fingerprint_published_at_vector_id"
+    check_index_only(plan_of(database, *statements[0]), index)
