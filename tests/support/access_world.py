@@ -338,6 +338,9 @@ REQUESTS: dict[str, Maker] = {
     "POST /v1/accounts/{account}/tokens": fixed(
         path={"account": "owner"}, json={"name": "more"}
     ),
+    "DELETE /v1/accounts/{account}/tokens": lambda world, *_: Wanted(
+        {"account": world.member(ABSENT)}
+    ),
     "DELETE /v1/accounts/{account}/tokens/{token_id}": lambda world, asker, *_: Wanted(
         {"account": asker.account or "tests", "token_id": world.another_token(asker)}
     ),

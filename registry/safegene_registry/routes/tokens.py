@@ -192,6 +192,22 @@ def create_account_token(
 
 
 @router.delete(
+    "/accounts/{account}/tokens",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=problems("not-found"),
+)
+def revoke_account_tokens(
+    services: ServicesDep, access: Operator, account: AccountPath
+) -> None:
+    """End all tokens of an account; ending them again is harmless."""
+    with services.database.writing() as session:
+        owner = tokens.find_account(session, account)
+        tokens.revoke_all(
+            session, owner, now=services.now(), by=str(access.caller.token_id)
+        )
+
+
+@router.delete(
     "/accounts/{account}/tokens/{token_id}",
     status_code=status.HTTP_204_NO_CONTENT,
     responses=problems("not-found"),

@@ -159,6 +159,22 @@ def test_operators_let_people_in_and_out(registry, ops):
     assert status_of(registry, made.json()["token"]) == 401
 
 
+def test_operators_end_all_tokens_of_an_account_at_once(registry, ops):
+    url = "/v1/accounts/erin/tokens"
+    secrets = [make(registry, ops, url, scope="read").json()["token"] for _ in range(3)]
+    before = [status_of(registry, secret) for secret in secrets]
+
+    ended = [registry.client.delete(url, headers=ops).status_code for _ in range(2)]
+
+    assert before == [200] * 3
+    assert ended == [204, 204]
+    assert [status_of(registry, secret) for secret in secrets] == [401] * 3
+    assert registry.client.get(url, headers=ops).json()["items"] == []
+    assert registry.client.get("/v1/whoami", headers=ops).status_code == 200
+    unknown = registry.client.delete("/v1/accounts/nobody/tokens", headers=ops)
+    assert unknown.status_code == 404
+
+
 def test_operators_make_operators(registry, ops):
     url = "/v1/accounts/dave/tokens"
     plain = make(registry, ops, url, scope="admin").json()["token"]
