@@ -7,7 +7,7 @@ Importing this module loads no torch.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from safegene.artifact.lineage import (
     sketch_positions,
 )
 from safegene.errors import InvalidDataError, UsageError
+from safegene_client.tokenizer_notes import tokenizer_notes
 
 CONFIG_NAME = "config.json"
 ADAPTER_CONFIG_NAME = "adapter_config.json"
@@ -55,11 +56,14 @@ class TargetModel:
     read_sketch: SketchReader
     unchecked: str = ONLY_CONFIG
     """Why the lineage is not known where there is no sketch, for people."""
+    notes: tuple[str, ...] = ()
+    """What is known beside the config, for people."""
 
     @cached_property
     def known(self) -> Target:
         """What the config tells; read once for any number of vectors."""
-        return read_target(self.config)
+        known = read_target(self.config)
+        return replace(known, notes=(*known.notes, *self.notes))
 
     def verdict(
         self, architecture: Architecture, sketch: Sequence[float] | None
@@ -122,10 +126,14 @@ def _from_path(path: Path) -> TargetModel:
         return TargetModel(_read_config(path), _no_weights)
     if (path / CONFIG_NAME).is_file():
         config = _read_config(path / CONFIG_NAME)
+        notes = tokenizer_notes(path)
         if not any((path / name).is_file() for name in (WEIGHTS_NAME, INDEX_NAME)):
-            return TargetModel(config, _no_weights)
+            return TargetModel(config, _no_weights, notes=notes)
         return TargetModel(
-            config, lambda family: _stored_sketch(path, family), UNREADABLE
+            config,
+            lambda family: _stored_sketch(path, family),
+            UNREADABLE,
+            notes=notes,
         )
     if (path / ADAPTER_CONFIG_NAME).is_file():
         message = (
