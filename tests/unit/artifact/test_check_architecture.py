@@ -79,6 +79,7 @@ def test_a_bias_that_no_config_leads_to_is_refused(config, at):
         pytest.param(llama_config(), {"hidden_size": 31}, "/modules/0", id="width"),
         pytest.param(llama_config(), {"kv_heads": 4}, "/modules/1", id="kv heads"),
         pytest.param(neox_config(), {"kv_heads": 2}, "/kv_heads", id="implied heads"),
+        pytest.param(llama_config(), {"kv_heads": 3}, "/kv_heads", id="no divisor"),
         pytest.param(neox_config(), {"head_size": 9}, "/head_size", id="implied size"),
         pytest.param(
             PHI,
