@@ -11,10 +11,12 @@ import time
 from importlib.metadata import distribution
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from support.sources import ROOT
 
+from scripts.deployment.compose import FILE
 from scripts.services.service import free_ports
 
 DOCKERFILE = ROOT / "registry" / "Dockerfile"
@@ -42,6 +44,14 @@ def test_the_image_installs_the_registry_and_nothing_of_torch():
     names = {canonicalize_name(Requirement(text).name) for text in found}
     assert {"fastapi", "sqlalchemy", "boto3", "psycopg"} <= names
     assert not names & {"torch", "transformers", "safetensors", "peft", "numpy"}
+
+
+def test_compose_builds_this_image():
+    document = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+
+    build = document["services"]["migrate"]["build"]
+
+    assert ROOT / build["context"] / build["dockerfile"] == DOCKERFILE
 
 
 def test_the_image_copies_what_is_there_and_does_not_run_as_root():
