@@ -6,8 +6,6 @@ vector's heads point at, both in one transaction under the lock of the vector, a
 publishing has it.
 """
 
-from datetime import datetime
-
 from sqlalchemy.orm import Session
 
 from safegene.artifact.reference import VectorName, best_version
@@ -68,7 +66,10 @@ def _change(
         before = catalog.yank_of(found)
         changed = (before and before.reason) != reason
         if changed:
-            _set(session, found, services.now(), reason)
+            since = before.at if before else services.now()
+            at = None if reason is None else since
+            publishing_repository.set_yank(session, found, at, reason)
+            settle_head(session, found)
         detail = catalog.version_detail(session, vector, found)
     if changed:
         log.info(
@@ -80,13 +81,6 @@ def _change(
             principal_id=str(principal.token_id),
         )
     return detail
-
-
-def _set(session: Session, version: Version, now: datetime, reason: str | None) -> None:
-    since = catalog.yank_of(version)
-    at = None if reason is None else since.at if since else now
-    publishing_repository.set_yank(session, version, at, reason)
-    settle_head(session, version)
 
 
 def settle_head(session: Session, version: Version) -> None:
