@@ -11,12 +11,8 @@ import click
 
 from safegene import __version__
 from safegene_registry.access_commands import member, namespace, publisher
-from safegene_registry.command_line import (
-    data_option,
-    existing_registry,
-    read_settings,
-    say,
-)
+from safegene_registry.care.commands import gc
+from safegene_registry.command_line import data_option, read_settings, say
 from safegene_registry.token_commands import token
 
 EXIT_FAILED = 1
@@ -74,36 +70,8 @@ def migrate(data: Path | None) -> None:
     say(f"{database.place} is up to date.", err=True)
 
 
-@cli.command()
-@data_option
-@click.option("--dry-run", is_flag=True, help="Remove nothing, only say what would be.")
-def gc(data: Path | None, *, dry_run: bool) -> None:
-    """Clear away what nobody needs: expired uploads, blobs that no version names.
-
-    One line each on standard output: what it was, its name, and of a blob its size in
-    bytes. The registry may be running meanwhile.
-    """
-    from safegene_registry import server
-    from safegene_registry.log import configure_logging
-    from safegene_registry.services import open_services
-    from safegene_registry.sweeping import remove_leftovers
-
-    settings = existing_registry(data)
-    configure_logging(settings.log_format, "WARNING")
-    server.prepare_data(settings).dispose()
-    services = open_services(settings)
-    removed = remove_leftovers(services, dry_run=dry_run)
-    services.database.dispose()
-    for leftover in removed:
-        size = f" {leftover.size_bytes}" if leftover.kind == "blob" else ""
-        say(f"{leftover.kind} {leftover.name}{size}")
-    freed = sum(leftover.size_bytes for leftover in removed)
-    verb = "Would remove" if dry_run else "Removed"
-    say(f"{verb} {len(removed)} leftovers; their blobs have {freed} bytes.", err=True)
-
-
-for group in (token, namespace, member, publisher):
-    cli.add_command(group)
+for command in (token, namespace, member, publisher, gc):
+    cli.add_command(command)
 
 
 def main() -> None:

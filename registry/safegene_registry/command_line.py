@@ -136,8 +136,16 @@ def writing(
 
 
 @contextmanager
-def opened(data: Path | None, *, make: bool) -> Iterator["Services"]:
-    """The parts of the registry that the settings describe."""
+def opened(
+    data: Path | None, *, make: bool, log_level: str | None = None
+) -> Iterator["Services"]:
+    """The parts of the registry that the settings describe.
+
+    Args:
+        data: its directory; None: as the environment says.
+        make: whether an embedded one is made that is not there.
+        log_level: least severe log record that is written; None: as the settings say.
+    """
     from safegene_registry import server
     from safegene_registry.log import configure_logging
     from safegene_registry.services import open_services
@@ -145,7 +153,7 @@ def opened(data: Path | None, *, make: bool) -> Iterator["Services"]:
     settings = read_settings(data) if make else existing_registry(data)
     if settings.database_url is None and not settings.database_path.is_file():
         say(f"There was no registry in {settings.data}; it is made now.", err=True)
-    configure_logging(settings.log_format, settings.log_level)
+    configure_logging(settings.log_format, log_level or settings.log_level)
     server.prepare_data(settings).dispose()
     services = open_services(settings)
     try:

@@ -1,0 +1,1 @@
+"""Care of the data: clearing away, checking, copying, restoring, mirroring."""

@@ -1,0 +1,85 @@
+"""The commands that look after the data.
+
+They may run beside any number of replicas that serve the registry.
+"""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from safegene_registry.command_line import data_option, opened, say
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document instead of lines."
+)
+
+
+class Duration(click.ParamType[timedelta]):
+    """A time as the settings have it: `P1D`, `PT30S`."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Read it; refuse what is none, or below zero."""
+        from pydantic import TypeAdapter, ValidationError
+
+        if isinstance(value, timedelta):
+            return value
+        try:
+            found = TypeAdapter(timedelta).validate_python(value)
+        except ValidationError:
+            found = timedelta(-1)
+        if found < timedelta(0):
+            message = f"expected a duration such as P1D or PT30S, got {value!r}"
+            self.fail(message, param, ctx)
+        return found
+
+
+def show(document: dict[str, Any]) -> None:
+    """Print a JSON document."""
+    say(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+@click.command()
+@data_option
+@click.option("--dry-run", is_flag=True, help="Remove nothing, only say what would be.")
+@click.option(
+    "--grace",
+    type=Duration(),
+    default=None,
+    help="Leave blobs written within this time.  [default: the setting BLOB_GRACE]",
+)
+@json_option
+def gc(
+    data: Path | None, *, dry_run: bool, grace: timedelta | None, as_json: bool
+) -> None:
+    """Clear away what nobody needs: expired uploads, blobs that no version names.
+
+    One line each on standard output: what it was, its name, and of a blob its size in
+    bytes. The registry may be running meanwhile. Exit code 1: some of it could not be
+    removed now.
+    """
+    from safegene_registry.care.collection import collect
+
+    with opened(data, make=False, log_level="WARNING") as services:
+        done = collect(services, grace=grace, dry_run=dry_run)
+    if as_json:
+        show(done.document())
+    else:
+        for leftover in done.removed:
+            size = f" {leftover.size_bytes}" if leftover.kind == "blob" else ""
+            say(f"{leftover.kind} {leftover.name}{size}")
+    verb = "Would remove" if dry_run else "Removed"
+    count = len(done.removed)
+    say(
+        f"{verb} {count} leftovers; their blobs have {done.freed_bytes} bytes.",
+        err=True,
+    )
+    if done.kept:
+        message = f"{len(done.kept)} blobs could not be removed now: run gc again"
+        raise click.ClickException(message)
