@@ -10,8 +10,9 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISDIR
 from typing import BinaryIO
 from uuid import UUID, uuid4
 
@@ -23,6 +24,7 @@ from safegene_registry.storage import (
     StagedBlobMissingError,
     StagedBlobWrongError,
     StorageError,
+    StoredObject,
 )
 
 HEX = re.compile(r"[0-9a-f]{64}")
@@ -54,6 +56,7 @@ class DirectoryBlobStore:
     """
 
     def __init__(self, root: Path) -> None:
+        self.root = root
         self.staging_root = root / "staging"
         self.blob_root = root / "blobs" / "sha256"
         with translated_errors():
@@ -204,6 +207,44 @@ class DirectoryBlobStore:
         if found is None or found.size != size:
             detail = f"The blob {digest} is missing or damaged; tell the operator."
             raise StorageError(detail)
+
+    def inventory(self) -> Iterator[StoredObject]:
+        """Everything in the final place."""
+        with translated_errors():
+            for path in self.blob_root.rglob("*"):
+                with suppress(FileNotFoundError):
+                    found = path.lstat()
+                    if not S_ISDIR(found.st_mode):
+                        modified = datetime.fromtimestamp(found.st_mtime, UTC)
+                        key = str(path.relative_to(self.root))
+                        digest = self.digest_at(path)
+                        yield StoredObject(key, digest, found.st_size, modified)
+
+    def digest_at(self, path: Path) -> Digest | None:
+        """The blob whose final path this is."""
+        digest = Digest(path.name) if HEX.fullmatch(path.name) else None
+        return digest if digest and self.final_path(digest) == path else None
+
+    def set_aside(self, key: str) -> str | None:
+        """Move something out of the final place; a blob that proves right stays."""
+        path = self.root / key
+        kept = self.root / "quarantine" / f"{path.name}.{uuid4()}"
+        with translated_errors():
+            make_directory(kept.parent)
+            try:
+                path.rename(kept)
+            except FileNotFoundError:
+                return None
+            sync_directory(path.parent)
+            # Looked at where it is now, since it may have been mended before the move.
+            digest = self.digest_at(path)
+            if digest is not None and digest_file(kept)[0] == digest:
+                with suppress(FileExistsError):
+                    os.link(kept, path)
+                kept.unlink()
+                sync_directory(path.parent)
+                return None
+        return str(kept.relative_to(self.root))
 
     def discard(self, upload_id: UUID) -> None:
         """Remove the upload's staging area, if there is one."""

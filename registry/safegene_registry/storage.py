@@ -80,6 +80,17 @@ class FoundBlob:
     """Two looks that find different tags have seen different objects."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """Something that is kept in the final place, right or wrong."""
+
+    key: str
+    digest: Digest | None
+    """Of the blob whose final key this is; None: it is no final key."""
+    size: int
+    modified: datetime
+
+
 class BlobReader(Protocol):
     """Reads a blob front to back."""
 
@@ -280,6 +291,19 @@ class BlobStore(Protocol):
 
         Raises:
             StorageError: it is not there, or not of its size.
+        """
+
+    def inventory(self) -> Iterator[StoredObject]:
+        """Everything in the final place, for who checks the whole store."""
+
+    def set_aside(self, key: str) -> str | None:
+        """Move what `inventory` has listed out of the final place, losing nothing.
+
+        Returns:
+            Where it is kept now; None when it was replaced meanwhile, or is not there.
+
+        Raises:
+            StorageError: it cannot be done now; the object is where it was.
         """
 
     def discard(self, upload_id: UUID) -> None:

@@ -54,6 +54,7 @@ RUN = {
     "restore": "psql",
     "copy": "mkdir backup",
     "clear": "safegene-registry gc",
+    "check": "safegene-registry fsck",
     "measure": "curl",
 }
 """How the blocks begin that are run below."""
@@ -273,6 +274,14 @@ def test_an_embedded_registry_is_copied(tmp_path, place, environment):
 
 def test_leftovers_are_cleared_while_replicas_run(place, operated):
     run(block("clear"), place, operated)
+
+
+def test_nothing_is_found_while_replicas_run(place, operated, arrangement):
+    create = "safegene-registry token create --name checked"
+    token = run(create, place, operated).strip()
+    publish(place, arrangement.url, token, "7.0.0")
+
+    assert run(block("check"), place, operated) == ""
 
 
 def test_metrics_are_asked_of_a_replica(place, operated, arrangement):

@@ -83,3 +83,60 @@ def gc(
     if done.kept:
         message = f"{len(done.kept)} blobs could not be removed now: run gc again"
         raise click.ClickException(message)
+
+
+EXIT_LEFTOVERS = 3
+EXIT_DAMAGED = 4
+
+
+@click.command()
+@data_option
+@click.option(
+    "--sample",
+    type=click.FloatRange(0, 100),
+    default=100,
+    show_default=True,
+    metavar="PERCENT",
+    help="Read and hash so many of the blobs, drawn anew each time.",
+)
+@click.option(
+    "--repair",
+    "wants_repair",
+    is_flag=True,
+    help="Do what the plan says, as far as nothing can be lost by it.",
+)
+@json_option
+def fsck(
+    data: Path | None, *, sample: float, wants_repair: bool, as_json: bool
+) -> None:
+    """Check every row against the blobs, and the blobs against their digests.
+
+    One line for each finding: what it is, its name, what is wrong, what to do. The
+    registry may be running meanwhile. Exit codes: 0 nothing found, 3 only leftovers,
+    which gc clears away, 4 damage that is left.
+    """
+    from secrets import randbits
+
+    from safegene_registry.care.fsck import examine
+    from safegene_registry.care.repair import repair
+
+    with opened(data, make=False, log_level="ERROR") as services:
+        report = examine(services, share=sample / 100, seed=randbits(64))
+        if wants_repair:
+            repair(services, report)
+    if as_json:
+        show(report.document())
+    else:
+        for finding in report.findings:
+            of = f" ({', '.join(finding.versions)})" if finding.versions else ""
+            say(f"{finding.kind} {finding.name}{of}: {finding.detail}; {finding.plan}")
+    for done in report.done:
+        say(f"Done: {done}.", err=True)
+    say(
+        f"{len(report.findings)} findings in {report.versions} versions and"
+        f" {report.blobs} blobs, {report.hashed_bytes} bytes of which were hashed.",
+        err=True,
+    )
+    if report.left:
+        context = click.get_current_context()
+        context.exit(EXIT_DAMAGED if report.is_damaged else EXIT_LEFTOVERS)

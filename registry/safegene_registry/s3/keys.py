@@ -7,6 +7,7 @@ from safegene.artifact.digest import Digest
 STAGING = "staging/"
 SEALED = "sealed/"
 BLOBS = "blobs/sha256/"
+QUARANTINE = "quarantine/"
 
 
 def staging_key(upload_id: UUID, digest: Digest | None = None) -> str:

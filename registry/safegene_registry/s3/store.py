@@ -3,6 +3,7 @@
     staging/<upload>/<hex>     as clients sent it, to addresses they were given
     sealed/<upload>/<hex>      a copy of that which only the registry can write
     blobs/sha256/<aa>/<hex>    final
+    quarantine/…               found wrong by `fsck`, and set aside
 
 A final key must never come to hold other bytes than before, and servers differ in how
 far they help. One that can copy *only where nothing is yet* is used so: whatever is
@@ -27,6 +28,7 @@ from safegene_registry.s3.copying import copy_object
 from safegene_registry.s3.direct import S3DirectTransfer
 from safegene_registry.s3.keys import (
     BLOBS,
+    QUARANTINE,
     SEALED,
     STAGING,
     final_key,
@@ -43,6 +45,7 @@ from safegene_registry.storage import (
     StagedBlobMissingError,
     StagedBlobWrongError,
     StorageError,
+    StoredObject,
 )
 
 log = get_logger("safegene_registry.s3.store")
@@ -120,8 +123,7 @@ class S3BlobStore:
 
     def _prove(self, key: str, digest: Digest) -> None:
         try:
-            with closing(ObjectReader(self.bucket, key)) as blob:
-                found = digest_chunks(iter(lambda: blob.read(READ_BYTES), b""))
+            found = self._hash(key)
         except ObjectMissingError as error:
             # Another connection does the same, and was faster.
             raise StagedBlobMissingError(str(digest)) from error
@@ -198,6 +200,35 @@ class S3BlobStore:
         found = self.find(digest)
         if found is None or found.size != size:
             raise BlobMissingError(digest)
+
+    # Looking after
+
+    def inventory(self) -> Iterator[StoredObject]:
+        """Everything in the final place."""
+        for found in self.bucket.list(BLOBS):
+            match = FINAL_KEY.fullmatch(found.key)
+            digest = Digest(match[2]) if match else None
+            yield StoredObject(found.key, digest, found.size, found.modified)
+
+    def set_aside(self, key: str) -> str | None:
+        """Move something out of the final place; a blob that proves right stays."""
+        before = self.bucket.head(key)
+        if before is None:
+            return None
+        kept = f"{QUARANTINE}{key.rpartition('/')[2]}.{uuid4()}"
+        copy_object(self.bucket, key, kept, {}, only_new=False)
+        match = FINAL_KEY.fullmatch(key)
+        now = self.bucket.head(key)
+        mended = match and self._hash(kept) == Digest(match[2])
+        if mended or now is None or now.etag != before.etag:
+            self.bucket.delete([kept])
+            return None
+        self.bucket.delete_once(key)
+        return kept
+
+    def _hash(self, key: str) -> Digest:
+        with closing(ObjectReader(self.bucket, key)) as blob:
+            return digest_chunks(iter(lambda: blob.read(READ_BYTES), b""))
 
     # Clearing away
 

@@ -1,0 +1,81 @@
+"""Every SQL statement that only checking the whole registry needs."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from safegene_registry.models import Blob, File, Vector, Version
+
+ROWS = 200
+"""Versions that are fetched at once: manifests have tens of kilobytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """A version with all that it says of its files."""
+
+    name: str
+    """`namespace/name@version`."""
+    digest: str
+    manifest: bytes
+    files: frozenset[tuple[str, str]]
+    """Path and digest of each file, by the rows."""
+
+
+def all_versions(session: Session) -> Iterator[VersionRow]:
+    """Every version there is."""
+    query = (
+        select(
+            Version.id,
+            Vector.namespace,
+            Vector.name,
+            Version.version,
+            Version.digest,
+            Version.manifest,
+        )
+        .join(Vector, Vector.id == Version.vector_id)
+        .order_by(Vector.namespace, Vector.name, Version.published_at, Version.id)
+        .execution_options(yield_per=ROWS)
+    )
+    for rows in session.execute(query).partitions():
+        ids = [row.id for row in rows]
+        files: dict[object, set[tuple[str, str]]] = {each: set() for each in ids}
+        found = select(File.version_id, File.path, File.digest)
+        for file in session.execute(found.where(File.version_id.in_(ids))):
+            files[file.version_id].add((file.path, file.digest))
+        for row in rows:
+            name = f"{row.namespace}/{row.name}@{row.version}"
+            of_row = frozenset(files[row.id])
+            yield VersionRow(name, row.digest, row.manifest, of_row)
+
+
+def all_blobs(session: Session) -> dict[str, int]:
+    """The sizes of all blobs, by the rows."""
+    query = select(Blob.digest, Blob.size_bytes).execution_options(yield_per=1000)
+    return {row.digest: row.size_bytes for row in session.execute(query)}
+
+
+def unnamed_rows(session: Session, digests: Iterable[str]) -> Sequence[str]:
+    """Which of these blobs have a row that no file names."""
+    query = select(Blob.digest).where(Blob.digest.in_(list(digests)))
+    named = select(File.digest).where(File.digest == Blob.digest).exists()
+    return session.scalars(query.where(~named)).all()
+
+
+def all_unnamed_rows(session: Session) -> Sequence[str]:
+    """Blobs that have a row which no file names."""
+    named = select(File.digest).where(File.digest == Blob.digest).exists()
+    query = select(Blob.digest).where(~named).order_by(Blob.digest)
+    return session.scalars(query).all()
+
+
+def drop_rows(session: Session, digests: Iterable[str]) -> None:
+    """Forget these blobs; the caller holds their locks and knows that none is named."""
+    session.execute(delete(Blob).where(Blob.digest.in_(list(digests))))
+
+
+def set_size(session: Session, digest: str, size: int) -> None:
+    """Write down the size of a blob."""
+    session.execute(update(Blob).where(Blob.digest == digest).values(size_bytes=size))
