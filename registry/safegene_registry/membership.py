@@ -5,6 +5,8 @@ from sqlalchemy.orm import Session
 from safegene.artifact.reference import check_part
 from safegene_registry import access_repository
 from safegene_registry.access import Role, Visibility
+from safegene_registry.events.kinds import Kind
+from safegene_registry.events.recording import record
 from safegene_registry.lock_repository import lock_quota
 from safegene_registry.log import get_logger
 from safegene_registry.models import Account, Member, Namespace
@@ -31,7 +33,7 @@ def create_namespace(
         owner: its first member.
         visibility: who may read it.
         quota_bytes: most that its versions may add up to; None: no limit.
-        by: who makes it, for the log.
+        by: who makes it: the id of a token, or how it is made without one.
 
     Raises:
         ProblemError: `name-taken`. With it, somebody who may make namespaces can find
@@ -45,6 +47,15 @@ def create_namespace(
         raise ProblemError(detail, "name-taken")
     access_repository.add_member(
         session, Member(namespace=name, account_id=owner.id, role=Role.OWNER)
+    )
+    record(
+        session,
+        name,
+        Kind.NAMESPACE_CREATED,
+        by=by,
+        owner=owner.name,
+        visibility=visibility,
+        quota_bytes=quota_bytes,
     )
     log.info(
         "namespace_created",
@@ -70,7 +81,16 @@ def set_visibility(
     session: Session, name: str, visibility: Visibility, *, by: str
 ) -> Namespace:
     """Let everybody read a namespace from now on, or only its members."""
-    namespace = find_namespace(session, name)
+    namespace = find_namespace(session, name, lock=True)
+    if namespace.visibility != visibility:
+        record(
+            session,
+            name,
+            Kind.VISIBILITY_CHANGED,
+            by=by,
+            visibility=visibility,
+            before=namespace.visibility,
+        )
     access_repository.set_visibility(session, namespace, visibility)
     log.info("namespace_changed", namespace=name, visibility=visibility, by=by)
     return namespace
@@ -83,7 +103,16 @@ def set_quota(
 
     Below what it holds already, nothing more is taken and nothing goes away.
     """
-    namespace = find_namespace(session, name)
+    namespace = find_namespace(session, name, lock=True)
+    if namespace.quota_bytes != quota_bytes:
+        record(
+            session,
+            name,
+            Kind.QUOTA_CHANGED,
+            by=by,
+            quota_bytes=quota_bytes,
+            before=namespace.quota_bytes,
+        )
     access_repository.set_quota(session, namespace, quota_bytes)
     log.info("quota_changed", namespace=name, quota_bytes=quota_bytes, by=by)
     return namespace
@@ -162,6 +191,17 @@ def set_member(
     if account.kind != "user" and role is Role.OWNER:
         detail = f"{account.name} stands for CI jobs, which cannot own a namespace."
         raise ProblemError(detail, "forbidden")
+    before = None if member is None else member.role
+    if before != role:
+        record(
+            session,
+            name,
+            Kind.MEMBER_SET,
+            by=by,
+            account=account.name,
+            role=role,
+            before=before,
+        )
     if member is None:
         access_repository.add_member(
             session, Member(namespace=name, account_id=account.id, role=role)
@@ -188,6 +228,14 @@ def remove_member(session: Session, name: str, account_name: str, *, by: str) ->
         raise ProblemError(detail, "not-found")
     check_not_last(session, member)
     access_repository.delete_member(session, name, account.id)
+    record(
+        session,
+        name,
+        Kind.MEMBER_REMOVED,
+        by=by,
+        account=account.name,
+        before=member.role,
+    )
     log.info("member_removed", namespace=name, account=account.name, by=by)
 
 

@@ -22,12 +22,15 @@ from safegene_registry import (
     repositories,
     reservation_repository,
 )
-from safegene_registry.access import Principal
+from safegene_registry.access import Principal, Visibility
 from safegene_registry.admission import check_publishing, confirm_publishing
 from safegene_registry.catalog import version_detail
+from safegene_registry.events.kinds import Kind
+from safegene_registry.events.recording import record
 from safegene_registry.log import get_logger
 from safegene_registry.models import Upload, Version
 from safegene_registry.problems import Fault, ProblemError
+from safegene_registry.publishing_repository import Room
 from safegene_registry.schemas import VersionDetail
 from safegene_registry.sending import assemble_blobs, drop_staged, no_upload
 from safegene_registry.services import Services
@@ -224,14 +227,7 @@ def publish(
         if existing is None:
             # Last of all, since others wait for this.
             confirm_publishing(services, session, principal, manifest)
-            if not publishing_repository.ensure_namespace(
-                session,
-                manifest.namespace,
-                principal.account_id,
-                services.settings.namespace_quota_bytes,
-            ):
-                # It is not the caller's to open any more.
-                confirm_publishing(services, session, principal, manifest)
+            open_namespace(services, session, principal, manifest)
         version = existing or publishing_repository.add_version(
             session,
             manifest,
@@ -242,6 +238,15 @@ def publish(
         if existing is None:
             move_head(session, version)
             reservation_repository.end_reservations(session, manifest)
+            record(
+                session,
+                manifest.namespace,
+                Kind.VERSION_PUBLISHED,
+                by=principal,
+                vector=manifest.name,
+                version=version.version,
+                digest=version.digest,
+            )
         publishing_repository.set_upload_state(session, upload.id, PUBLISHED)
         detail = version_detail(session, manifest.vector, version)
     if existing is None:
@@ -254,6 +259,33 @@ def publish(
             principal_id=str(principal.token_id),
         )
     return detail, existing is None
+
+
+def open_namespace(
+    services: Services, session: Session, principal: Principal, manifest: Manifest
+) -> None:
+    """Have a namespace to publish into; the first version makes it.
+
+    Raises:
+        ProblemError: the refusal, where somebody else has just made it.
+    """
+    quota_bytes = services.settings.namespace_quota_bytes
+    room = publishing_repository.ensure_namespace(
+        session, manifest.namespace, principal.account_id, quota_bytes
+    )
+    if room is Room.TAKEN:
+        # It is not the caller's to open any more.
+        confirm_publishing(services, session, principal, manifest)
+    if room is Room.MADE:
+        record(
+            session,
+            manifest.namespace,
+            Kind.NAMESPACE_CREATED,
+            by=principal,
+            owner=principal.account,
+            visibility=Visibility.PUBLIC,
+            quota_bytes=quota_bytes,
+        )
 
 
 def move_head(session: Session, version: Version) -> None:

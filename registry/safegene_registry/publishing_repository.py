@@ -6,6 +6,7 @@ nothing.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from enum import Enum
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, update
@@ -29,6 +30,16 @@ from safegene_registry.models import (
 
 MOMENT = timedelta(microseconds=1)
 """The least that the databases tell apart."""
+
+
+class Room(Enum):
+    """What has become of a namespace that is needed."""
+
+    FOUND = "found"
+    MADE = "made"
+    TAKEN = "taken"
+    """Somebody else has just made it."""
+
 
 # Versions
 
@@ -112,21 +123,16 @@ def after_all(session: Session, vector_id: UUID, now: datetime) -> datetime:
 
 def ensure_namespace(
     session: Session, name: str, account_id: UUID, quota_bytes: int | None
-) -> bool:
-    """Make the namespace if there is none; whoever does owns it.
-
-    Returns:
-        Whether there was one or this call has made it; False if somebody else has just
-        come first.
-    """
+) -> Room:
+    """Make the namespace if there is none; whoever does owns it."""
     if session.get(Namespace, name) is not None:
-        return True
+        return Room.FOUND
     facts = {"quota_bytes": quota_bytes}
     if not insert_missing(session, Namespace.name, {name: facts}):
-        return False
+        return Room.TAKEN
     session.add(Member(namespace=name, account_id=account_id, role="owner"))
     session.flush()
-    return True
+    return Room.MADE
 
 
 def add_head(session: Session, version: Version) -> None:

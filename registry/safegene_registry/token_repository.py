@@ -105,15 +105,21 @@ def list_tokens(
 
 def revoke_tokens(
     session: Session, at: datetime, *, token_id: UUID | None, account_id: UUID
-) -> int:
-    """End one token of an account, or all of them; how many worked until then."""
+) -> Sequence[Row[UUID, str | None]]:
+    """End one token of an account, or all of them.
+
+    Returns:
+        Id and namespace of each that worked until then.
+    """
     statement = update(Token).where(
         Token.account_id == account_id, Token.revoked_at.is_(None)
     )
     if token_id is not None:
         statement = statement.where(Token.id == token_id)
-    ended = session.execute(statement.values(revoked_at=at).returning(Token.id))
-    return len(ended.all())
+    ended = session.execute(
+        statement.values(revoked_at=at).returning(Token.id, Token.namespace)
+    )
+    return ended.all()
 
 
 def set_last_used(session: Session, used: Mapping[UUID, datetime]) -> None:

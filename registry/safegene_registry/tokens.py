@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 from safegene_registry import access_repository, token_repository
 from safegene_registry.access import Principal, Scope, rank
 from safegene_registry.auth import issue_token
+from safegene_registry.events.kinds import Kind
+from safegene_registry.events.recording import record
 from safegene_registry.log import get_logger
 from safegene_registry.models import Account, Token
 from safegene_registry.problems import ProblemError
@@ -65,6 +67,17 @@ def create_token(
         created_at=now,
         expires_at=None if wanted.lifetime is None else now + wanted.lifetime,
     )
+    if token.namespace is not None:
+        record(
+            session,
+            token.namespace,
+            Kind.TOKEN_CREATED,
+            by=by,
+            token_id=str(token.id),
+            account=account.name,
+            scope=token.scope,
+            expires_at=token.expires_at and token.expires_at.isoformat(),
+        )
     log.info(
         "token_created",
         token_id=str(token.id),
@@ -143,7 +156,7 @@ def revoke_token(
     if found is None or not is_within(found, account, within):
         raise no_token(token_id)
     token, owner = found
-    token_repository.revoke_tokens(session, now, token_id=token.id, account_id=owner.id)
+    end_tokens(session, owner, token.id, now=now, by=by)
     log.info("token_revoked", token_id=str(token.id), account=owner.name, by=by)
 
 
@@ -157,11 +170,29 @@ def is_within(
 
 def revoke_all(session: Session, account: Account, *, now: datetime, by: str) -> int:
     """End every token of an account; how many worked until then."""
-    count = token_repository.revoke_tokens(
-        session, now, token_id=None, account_id=account.id
-    )
+    count = end_tokens(session, account, None, now=now, by=by)
     log.info("tokens_revoked", account=account.name, count=count, by=by)
     return count
+
+
+def end_tokens(
+    session: Session, owner: Account, token_id: UUID | None, *, now: datetime, by: str
+) -> int:
+    """End one token of an account, or all of them; how many worked until then."""
+    ended = token_repository.revoke_tokens(
+        session, now, token_id=token_id, account_id=owner.id
+    )
+    for token in ended:
+        if token.namespace is not None:
+            record(
+                session,
+                token.namespace,
+                Kind.TOKEN_REVOKED,
+                by=by,
+                token_id=str(token.id),
+                account=owner.name,
+            )
+    return len(ended)
 
 
 def find_account(session: Session, name: str) -> Account:

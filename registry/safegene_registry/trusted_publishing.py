@@ -19,6 +19,8 @@ from safegene.artifact.reference import check_part
 from safegene_registry import access_repository, token_repository
 from safegene_registry.access import Role, Scope
 from safegene_registry.auth import issue_token
+from safegene_registry.events.kinds import Kind
+from safegene_registry.events.recording import record
 from safegene_registry.jwts import (
     JwtError,
     audiences,
@@ -122,6 +124,17 @@ def add_publisher(
         created_at=services.now(),
     )
     access_repository.add_publisher(session, publisher)
+    record(
+        session,
+        namespace,
+        Kind.PUBLISHER_ADDED,
+        by=by,
+        account=account.name,
+        issuer=publisher.issuer,
+        audience=publisher.audience,
+        claims=publisher.claims,
+        role=wanted.role,
+    )
     log.info(
         "publisher_added",
         namespace=namespace,
@@ -172,6 +185,7 @@ def remove_publisher(session: Session, namespace: str, name: str, *, by: str) ->
         detail = f"{namespace} has no trusted publisher {name!r}."
         raise ProblemError(detail, "not-found")
     access_repository.delete_member(session, namespace, account.id)
+    record(session, namespace, Kind.PUBLISHER_REMOVED, by=by, account=account.name)
     log.info("publisher_removed", namespace=namespace, account=account.name, by=by)
 
 
@@ -272,6 +286,16 @@ def mint(
         created_at=now,
         expires_at=ends,
         token_id=token_id,
+    )
+    record(
+        session,
+        publisher.namespace,
+        Kind.TOKEN_EXCHANGED,
+        by=account.name,
+        token_id=str(token.id),
+        scope=token.scope,
+        expires_at=ends.isoformat(),
+        claims={name: str(claims[name]) for name in LOGGED_CLAIMS if name in claims},
     )
     return Exchanged(secret, token, account.name)
 

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 from safegene.artifact.reference import VectorName, best_version
 from safegene_registry import catalog, publishing_repository, repositories
 from safegene_registry.access import Principal
+from safegene_registry.events.kinds import Kind
+from safegene_registry.events.recording import record
 from safegene_registry.lock_repository import lock_vector
 from safegene_registry.log import get_logger
 from safegene_registry.models import Version
@@ -70,6 +72,17 @@ def _change(
             at = None if reason is None else since
             publishing_repository.set_yank(session, found, at, reason)
             settle_head(session, found)
+            yanked = reason is not None
+            record(
+                session,
+                vector.namespace,
+                Kind.VERSION_YANKED if yanked else Kind.VERSION_UNYANKED,
+                by=principal,
+                vector=vector.name,
+                version=found.version,
+                digest=found.digest,
+                **({"reason": reason} if yanked else {}),
+            )
         detail = catalog.version_detail(session, vector, found)
     if changed:
         log.info(

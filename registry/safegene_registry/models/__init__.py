@@ -1,7 +1,7 @@
 """The tables, by what they are about.
 
 `access`: who there is and what they may do. `catalog`: what is published. `uploads`:
-what is on its way in or out.
+what is on its way in or out. `events`: what has happened.
 """
 
 from safegene_registry.models.access import (
@@ -20,6 +20,7 @@ from safegene_registry.models.catalog import (
     Version,
     VersionState,
 )
+from safegene_registry.models.events import EventEnd, EventRow
 from safegene_registry.models.uploads import (
     Completion,
     Removal,
@@ -33,6 +34,8 @@ __all__ = [
     "ArchitectureRow",
     "Blob",
     "Completion",
+    "EventEnd",
+    "EventRow",
     "File",
     "Head",
     "Member",

@@ -17,12 +17,15 @@ CHANGES = [
     "DELETE FROM files",
     "UPDATE architectures SET layers = 99",
     "DELETE FROM architectures",
+    "UPDATE events SET actor = 'nobody'",
+    "DELETE FROM events WHERE position = 2",
     "INSERT INTO architectures SELECT * FROM architectures WHERE true"
     " ON CONFLICT (fingerprint) DO UPDATE SET layers = 99",
 ]
 SQLITE_CHANGES = [
     "INSERT OR REPLACE INTO versions SELECT * FROM versions",
     "INSERT OR REPLACE INTO files SELECT * FROM files",
+    "INSERT OR REPLACE INTO events SELECT * FROM events",
     "INSERT OR REPLACE INTO architectures SELECT * FROM architectures",
     "REPLACE INTO versions SELECT randomblob(16), vector_id, version, digest,"
     " manifest, 'other', license, base_model_id, base_model_revision, fingerprint,"
@@ -31,6 +34,7 @@ SQLITE_CHANGES = [
 POSTGRESQL_CHANGES = [
     "TRUNCATE versions CASCADE",
     "TRUNCATE files",
+    "TRUNCATE events",
     "TRUNCATE architectures CASCADE",
     "WITH gone AS (DELETE FROM files RETURNING *) SELECT count(*) FROM gone",
     "MERGE INTO versions AS v USING versions AS w ON v.id = w.id"
@@ -44,7 +48,7 @@ def content(database: Database) -> int:
     with database.engine.connect() as connection:
         rows = [
             connection.exec_driver_sql(f"SELECT * FROM {table}").all()
-            for table in ("versions", "files", "architectures", "blobs")
+            for table in ("versions", "files", "architectures", "blobs", "events")
         ]
     return zlib.crc32(repr(rows).encode())
 
@@ -87,6 +91,14 @@ def test_nor_does_it_in_ways_of_its_own(published):
     "statement",
     [
         pytest.param("DELETE FROM blobs", id="a blob in use"),
+        pytest.param(
+            "UPDATE event_ends SET digest = NULL", id="a chain without an end"
+        ),
+        pytest.param(
+            "INSERT INTO events SELECT namespace, 9, kind, at, actor, token_id, vector,"
+            " version, details, NULL, digest FROM events WHERE position = 1",
+            id="an event that follows none",
+        ),
         pytest.param("DELETE FROM vectors", id="a vector with versions"),
         pytest.param("DELETE FROM tokens", id="who published"),
         pytest.param("DELETE FROM accounts", id="whose token published"),

@@ -1,0 +1,31 @@
+"""The kinds of events, and who may see which. Stable: feeds and webhooks name them."""
+
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What an event says has happened."""
+
+    NAMESPACE_CREATED = "namespace.created"
+    VISIBILITY_CHANGED = "namespace.visibility-changed"
+    QUOTA_CHANGED = "namespace.quota-changed"
+    MEMBER_SET = "member.set"
+    MEMBER_REMOVED = "member.removed"
+    PUBLISHER_ADDED = "publisher.added"
+    PUBLISHER_REMOVED = "publisher.removed"
+    TOKEN_CREATED = "token.created"  # noqa: S105 - a kind
+    TOKEN_EXCHANGED = "token.exchanged"  # noqa: S105 - a kind
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105 - a kind
+    VERSION_PUBLISHED = "version.published"
+    VERSION_YANKED = "version.yanked"
+    VERSION_UNYANKED = "version.unyanked"
+
+
+OWNERS_ONLY = ("namespace", "member", "publisher", "token", "webhook")
+"""What kinds begin with that only owners see; the others are about what is published,
+and for everybody who may read the namespace."""
+
+
+def is_for_readers(kind: str) -> bool:
+    """Whether everybody who may read the namespace sees events of a kind."""
+    return kind.partition(".")[0] not in OWNERS_ONLY
