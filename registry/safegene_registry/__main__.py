@@ -13,6 +13,7 @@ from safegene import __version__
 from safegene_registry.access_commands import member, namespace, publisher
 from safegene_registry.care.commands import fsck, gc
 from safegene_registry.command_line import data_option, read_settings, say
+from safegene_registry.events.audit_commands import audit
 from safegene_registry.token_commands import token
 
 EXIT_FAILED = 1
@@ -70,7 +71,7 @@ def migrate(data: Path | None) -> None:
     say(f"{database.place} is up to date.", err=True)
 
 
-for command in (token, namespace, member, publisher, gc, fsck):
+for command in (token, namespace, member, publisher, audit, gc, fsck):
     cli.add_command(command)
 
 
