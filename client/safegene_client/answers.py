@@ -8,11 +8,13 @@ from safegene.artifact.compatibility import Level, Reason
 from safegene.artifact.manifest import BaseModelRef
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """Base of all."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class ArchitectureSummary(_Answer):
+class ArchitectureSummary(Answer):
     """A family in short."""
 
     model_type: str
@@ -21,21 +23,21 @@ class ArchitectureSummary(_Answer):
     fingerprint: str
 
 
-class LatestVersion(_Answer):
+class LatestVersion(Answer):
     """The newest version of a vector."""
 
     version: str
     digest: str
 
 
-class Yank(_Answer):
+class Yank(Answer):
     """Why and since when a version is hidden from resolution."""
 
     at: str
     reason: str
 
 
-class VectorSummary(_Answer):
+class VectorSummary(Answer):
     """A vector as search lists it, described by its newest version."""
 
     namespace: str
@@ -54,14 +56,14 @@ class VectorSummary(_Answer):
         return f"{self.namespace}/{self.name}"
 
 
-class VectorPage(_Answer):
+class VectorPage(Answer):
     """A page of a search."""
 
     items: tuple[VectorSummary, ...]
     next_cursor: str | None = None
 
 
-class VersionEntry(_Answer):
+class VersionEntry(Answer):
     """One version in a vector's list."""
 
     version: str
@@ -78,14 +80,14 @@ class VectorDetail(VectorSummary):
     """What comes after them in the registry's list; None: nothing."""
 
 
-class VersionPage(_Answer):
+class VersionPage(Answer):
     """A page of a vector's versions."""
 
     items: tuple[VersionEntry, ...]
     next_cursor: str | None = None
 
 
-class RemoteFile(_Answer):
+class RemoteFile(Answer):
     """One file of a version."""
 
     path: str
@@ -94,7 +96,7 @@ class RemoteFile(_Answer):
     url: str
 
 
-class ResolvedVersion(_Answer):
+class ResolvedVersion(Answer):
     """One published version."""
 
     namespace: str
@@ -111,7 +113,14 @@ class ResolvedVersion(_Answer):
         return f"{self.namespace}/{self.name}@{self.version}"
 
 
-class Match(_Answer):
+class YankedVersion(ResolvedVersion):
+    """A version after it was yanked, or after that was taken back."""
+
+    aliases: tuple[str, ...] = ()
+    """Those that point at it; while it is yanked they mean nothing."""
+
+
+class Match(Answer):
     """A vector's best version for a model, and how it compares."""
 
     namespace: str
@@ -129,7 +138,7 @@ class Match(_Answer):
         return f"{self.namespace}/{self.name}@{self.version}"
 
 
-class CompatibilityAnswer(_Answer):
+class CompatibilityAnswer(Answer):
     """What fits a model, and what comes nearest of what does not."""
 
     architecture: ArchitectureSummary | None = None
@@ -140,7 +149,7 @@ class CompatibilityAnswer(_Answer):
     others: tuple[Match, ...] = ()
 
 
-class ExchangedToken(_Answer):
+class ExchangedToken(Answer):
     """A short-lived token of a CI job."""
 
     token: str = Field(repr=False)
@@ -152,7 +161,7 @@ class ExchangedToken(_Answer):
     expires_at: str
 
 
-class UploadPart(_Answer):
+class UploadPart(Answer):
     """A part of a blob and where to send it."""
 
     number: int
@@ -162,7 +171,7 @@ class UploadPart(_Answer):
     url: str | None = None
 
 
-class UploadBlob(_Answer):
+class UploadBlob(Answer):
     """A blob of an upload and where to send it."""
 
     digest: str
@@ -173,7 +182,7 @@ class UploadBlob(_Answer):
     parts: tuple[UploadPart, ...] = ()
 
 
-class Upload(_Answer):
+class Upload(Answer):
     """A version on its way in."""
 
     id: str

@@ -26,10 +26,11 @@ from safegene_client.answers import (
 )
 from safegene_client.cache import Cache
 from safegene_client.fetching import Fetcher
+from safegene_client.lifecycle import Lifecycle
 from safegene_client.problems import plain_text
 from safegene_client.publishing import publish_directory
 from safegene_client.pulled import PulledVector
-from safegene_client.resolution import ask_version, check_answer, set_yank
+from safegene_client.resolution import as_reference, ask_version, check_answer
 from safegene_client.session import Session, json_body
 from safegene_client.settings import Settings
 from safegene_client.targets import TargetModel, describe_model
@@ -39,7 +40,7 @@ from safegene_client.versions import PAGE_SIZE, describe_vector
 log = logging.getLogger("safegene.client")
 
 
-class Registry:
+class Registry(Lifecycle):
     """A registry and the cache on this machine.
 
     Args:
@@ -154,7 +155,7 @@ class Registry:
             RegistryError: the registry refused, answered something else than it was
                 asked, or could not be reached.
         """
-        reference = _reference(ref)
+        reference = as_reference(ref)
         try:
             resolved = ask_version(self._session, reference)
         except NotFoundError as error:
@@ -255,7 +256,7 @@ class Registry:
             RegistryError: the registry refused or could not be reached.
             LocalStorageError: the disk is full or not writable; nothing is left.
         """
-        reference = _reference(ref)
+        reference = as_reference(ref)
         target = None if model is None else describe_model(model)
         allow = allow_unverified_lineage
         # A digest says everything: what is here under it needs no registry.
@@ -292,30 +293,6 @@ class Registry:
             progress=progress,
         )
 
-    def yank(self, ref: str | Reference, reason: str) -> ResolvedVersion:
-        """Hide a version from resolution; who names it gets it still, and the reason.
-
-        Args:
-            ref: names one version, as `acme/guard@1.2.0` or by digest.
-            reason: for everybody who asks for the version nevertheless.
-
-        Raises:
-            UsageError: the reference may mean several versions.
-            NotFoundError: there is no such version.
-            AuthenticationError: no good token.
-            RegistryError: the registry refused or could not be reached.
-        """
-        return set_yank(self._session, _reference(ref), reason)
-
-    def unyank(self, ref: str | Reference) -> ResolvedVersion:
-        """Let a version be resolved again.
-
-        Raises:
-            UsageError, NotFoundError, AuthenticationError, RegistryError: as for
-                `yank`.
-        """
-        return set_yank(self._session, _reference(ref), None)
-
     def _with_lineage(self, match: Match, target: TargetModel) -> Match:
         reference = parse_reference(f"{match.namespace}/{match.name}@{match.digest}")
         manifest = self._fetcher.manifest(self.resolve(reference))
@@ -345,10 +322,6 @@ class Registry:
             sketch = load_sketch(path, manifest.architecture)
             verdict = target.verdict(manifest.architecture, sketch)
         _refuse_incompatible(verdict, allow=allow)
-
-
-def _reference(ref: str | Reference) -> Reference:
-    return parse_reference(ref) if isinstance(ref, str) else ref
 
 
 def _fitting(

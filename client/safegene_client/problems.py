@@ -57,6 +57,7 @@ BY_SLUG: dict[str, type[RegistryError]] = {
     "unsupported-media-type": RejectedError,
     "version-exists": AlreadyExistsError,
     "version-purged": GoneError,
+    "version-yanked": RegistryError,
 }
 """Exception of every problem type that registries know."""
 

@@ -4,11 +4,20 @@ Also what changes that: a yanked version is what no range means any more.
 """
 
 from safegene.artifact.digest import Digest
-from safegene.artifact.reference import Reference, best_version
+from safegene.artifact.reference import Reference, best_version, parse_reference
 from safegene.errors import InvalidReferenceError, RegistryError, UsageError
-from safegene_client.answers import ResolvedVersion
+from safegene_client.answers import ResolvedVersion, YankedVersion
 from safegene_client.fetching import vector_path, version_path
 from safegene_client.session import Session, json_body
+
+
+def as_reference(ref: str | Reference) -> Reference:
+    """A reference, read if it is text.
+
+    Raises:
+        InvalidReferenceError: it is not well formed.
+    """
+    return parse_reference(ref) if isinstance(ref, str) else ref
 
 
 def ask_version(session: Session, reference: Reference) -> ResolvedVersion:
@@ -65,7 +74,7 @@ def check_answer(url: str, reference: Reference, resolved: ResolvedVersion) -> N
 
 def set_yank(
     session: Session, reference: Reference, reason: str | None
-) -> ResolvedVersion:
+) -> YankedVersion:
     """Yank a version, or take that back.
 
     Args:
@@ -88,6 +97,6 @@ def set_yank(
         version = ask_version(session, reference).version
     path = f"{version_path(reference.vector, version)}/yank"
     if reason is None:
-        return session.ask(ResolvedVersion, "DELETE", path)
+        return session.ask(YankedVersion, "DELETE", path)
     body = json_body({"reason": reason})
-    return session.ask(ResolvedVersion, "PUT", path, body=body)
+    return session.ask(YankedVersion, "PUT", path, body=body)

@@ -20,6 +20,7 @@ from safegene_registry.problems import install_problem_handlers
 from safegene_registry.public_reads import PublicReads
 from safegene_registry.readiness import Readiness
 from safegene_registry.routes import (
+    aliases,
     compatibility,
     health,
     namespaces,
@@ -44,7 +45,7 @@ everything else needs one. Every answer that is not a success is an RFC 9457 pro
 
 
 ROUTERS = (
-    *(vectors, yanks, uploads, compatibility),
+    *(vectors, yanks, aliases, uploads, compatibility),
     *(namespaces, tokens, publishers, health),
 )
 

@@ -16,6 +16,7 @@ from safegene.artifact.reference import (
 )
 from safegene_registry import repositories
 from safegene_registry.access import Reader
+from safegene_registry.lifecycle import alias_repository
 from safegene_registry.models import ArchitectureRow, File, Head, Vector, Version
 from safegene_registry.pages import decode_cursor, decode_time_cursor, encode_cursor
 from safegene_registry.problems import ProblemError
@@ -185,7 +186,8 @@ def resolve(
 def best_of(session: Session, row: Vector, selector: Selector) -> Version | None:
     """The newest version that the selector allows; a yanked one only if pinned."""
     if selector.alias is not None and selector.alias != LATEST:
-        return None
+        alias = alias_repository.find_alias(session, row.id, selector.alias)
+        return None if alias is None or is_yanked(alias.version) else alias.version
     if selector.constraint is None:
         newest = newest_of(repositories.heads_of(session, [row.id]))
         return None if is_yanked(newest) else newest
@@ -226,6 +228,18 @@ def no_match(
     session: Session, row: Vector, vector: VectorName, selector: Selector
 ) -> ProblemError:
     """The problem that nothing is what was asked for."""
+    alias = (
+        alias_repository.find_alias(session, row.id, selector.alias)
+        if selector.alias is not None
+        else None
+    )
+    yanked = None if alias is None else yank_of(alias.version)
+    if alias is not None and yanked is not None:
+        detail = (
+            f"The alias {alias.name} of {vector} points at {alias.version.version},"
+            f" which was yanked: {yanked.reason}; it means nothing until it is moved."
+        )
+        return not_found(detail)
     detail = f"No version of {vector} is {spelled(selector)}."
     if repositories.list_versions(session, [row.id], yanked=True):
         detail += " Versions that were yanked are for those only who name one."

@@ -57,6 +57,14 @@ class Access:
         return caller
 
     @property
+    def is_member(self) -> bool:
+        """Whether the caller has a role in the namespace, or operates it."""
+        caller, where = self.standing.principal, self.standing.namespace
+        if caller is None or not caller.reaches(where):
+            return False
+        return self.standing.role is not None or caller.operates(where)
+
+    @property
     def reader(self) -> Reader:
         """Whose eyes lists are seen with."""
         return reader_of(self.standing.principal)

@@ -83,6 +83,13 @@ PROBLEMS: dict[str, ProblemKind] = {
             "Publish under a new version.",
         ),
         ProblemKind(
+            "version-yanked",
+            409,
+            "Version yanked",
+            "The version was yanked, so nothing new may point at it.",
+            "Choose another version, or take the yank back first.",
+        ),
+        ProblemKind(
             "name-taken",
             409,
             "Name taken",
@@ -103,6 +110,15 @@ PROBLEMS: dict[str, ProblemKind] = {
             "The upload cannot be completed: `errors` lists the files that have not "
             "been received.",
             "Send the listed blobs, then complete the upload again.",
+        ),
+        ProblemKind(
+            "alias-changed",
+            412,
+            "Alias changed",
+            "The alias does not point where the request expects it to: somebody has "
+            "moved, made or removed it. `detail` says where it points; nothing was "
+            "changed.",
+            "Look at the alias again and decide anew.",
         ),
         ProblemKind(
             "payload-too-large",

@@ -11,6 +11,7 @@ The database is asked every time. What follows from its rows and nothing else is
 the text of an answer, the newest of some versions.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -37,6 +38,10 @@ from safegene_registry.services import Services
 
 Reader = Callable[[Request, Services, VectorName], Response | None]
 """Answers, or leaves the request to the route."""
+
+ALIAS = re.compile(rb"alias=([a-z][a-z0-9._-]{0,63})")
+NEWEST = f"alias={LATEST}".encode()
+"""What no question at all stands for."""
 
 canonical = lru_cache(maxsize=1024)(canonical_version)
 newest_of = lru_cache(maxsize=1024)(best_version)
@@ -139,15 +144,20 @@ def read_version(
     return tagged_response(request, version_text(vector, *rows), is_public=True)
 
 
-def read_newest(
+def read_resolved(
     request: Request, services: Services, vector: VectorName
 ) -> Response | None:
-    """The newest version, for who names none."""
-    if request.scope["query_string"] not in (b"", f"alias={LATEST}".encode()):
+    """The newest version, for who names none, or what an alias points at."""
+    alias = ALIAS.fullmatch(request.scope["query_string"] or NEWEST)
+    if alias is None:
         return None
-    rows = public_repository.head_rows(services.database, vector)
-    newest = newest_of(tuple(row.version for row in rows), None)
-    found = [row for row in rows if row.version == newest]
+    name = alias[1].decode()
+    if name == LATEST:
+        rows = public_repository.head_rows(services.database, vector)
+        newest = newest_of(tuple(row.version for row in rows), None)
+        found = [row for row in rows if row.version == newest]
+    else:
+        found = public_repository.alias_rows(services.database, vector, name)
     if not found:
         return None
     return tagged_response(request, version_text(vector, *found), is_public=True)

@@ -14,6 +14,7 @@ from safegene_registry.access import Visibility
 from safegene_registry.db import Database
 from safegene_registry.lookups import Lookup
 from safegene_registry.models import (
+    Alias,
     Blob,
     File,
     Head,
@@ -70,12 +71,16 @@ VERSION = Version.version == bindparam("version")
 HEADS = of_public_vector(FILES.join(Head, Head.version_id == Version.id)).where(
     Head.is_yanked.is_(False)
 )
+ALIASED = of_public_vector(FILES.join(Alias, Alias.version_id == Version.id)).where(
+    Alias.name == bindparam("alias"), VersionState.yanked_at.is_(None)
+)
 ONE_FILE = of_public_vector(FILES).where(VERSION, File.path == bindparam("path"))
 
 VERSION_ROWS = Lookup(
     of_public_vector(FILES).where(VERSION).order_by(File.path), FileRow._make
 )
 HEAD_ROWS = Lookup(HEADS.order_by(Version.version, File.path), FileRow._make)
+ALIAS_ROWS = Lookup(ALIASED.order_by(File.path), FileRow._make)
 FILE_ROWS = Lookup(ONE_FILE, FileRow._make)
 
 
@@ -87,6 +92,14 @@ def version_rows(database: Database, vector: VectorName, version: str) -> list[F
 def head_rows(database: Database, vector: VectorName) -> list[FileRow]:
     """The newest version of each family, once for each of its files, by path."""
     return database.look_up(HEAD_ROWS, named(vector))
+
+
+def alias_rows(database: Database, vector: VectorName, alias: str) -> list[FileRow]:
+    """The version that an alias points at, once for each of its files, by path.
+
+    Nothing if that version is yanked.
+    """
+    return database.look_up(ALIAS_ROWS, named(vector, alias=alias))
 
 
 def file_row(

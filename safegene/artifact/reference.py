@@ -5,7 +5,7 @@ Stable. The grammar, with `namespace/name` as the vector:
     namespace/name                   the newest version
     namespace/name@1.2.0             one version (PEP 440, canonical spelling)
     namespace/name@~=1.2             the newest version in a range
-    namespace/name:stable            an alias
+    namespace/name:stable            an alias; namespace/name@stable is the same
     namespace/name@sha256:<64 hex>   exactly these bytes
 """
 
@@ -21,9 +21,10 @@ from safegene.artifact.digest import Digest
 from safegene.errors import InvalidReferenceError
 
 PART_PATTERN = r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?"
-"""What a namespace, a name or an alias looks like; `..` is refused besides."""
+"""What a namespace or a name looks like, and an alias; `..` is refused besides."""
 
 _PART = re.compile(PART_PATTERN)
+_LETTER = re.compile("[a-z]")
 _RELEASE_PARTS = 3
 _RANGE_SIGNS = "<>=!~"
 
@@ -41,6 +42,30 @@ def check_part(text: str, what: str) -> str:
         )
         raise InvalidReferenceError(message)
     return text
+
+
+def check_alias(text: str) -> str:
+    """Return `text` if it can be an alias: a part that no version is spelled like.
+
+    Raises:
+        InvalidReferenceError: it cannot.
+    """
+    check_part(text, "alias")
+    if _LETTER.match(text) is None or _is_version(text):
+        message = (
+            f"invalid alias {text!r}: it has to begin with a letter and must not read"
+            " as a version, which is named after '@'"
+        )
+        raise InvalidReferenceError(message)
+    return text
+
+
+def _is_version(text: str) -> bool:
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
 
 
 @dataclass(frozen=True, order=True)
@@ -98,12 +123,14 @@ def parse_reference(text: str) -> Reference:
     if not at:
         vector, colon, alias = head.partition(":")
         name = VectorName.parse(vector)
-        return Reference(name, alias=check_part(alias, "alias") if colon else None)
+        return Reference(name, alias=check_alias(alias) if colon else None)
     name = VectorName.parse(head)
     if pick.startswith("sha256:"):
         return Reference(name, digest=Digest.parse(pick))
     if pick[:1] and pick[0] in _RANGE_SIGNS:
         return Reference(name, constraint=canonical_constraint(pick))
+    if _LETTER.match(pick) and not _is_version(pick):
+        return Reference(name, alias=check_alias(pick))
     return Reference(name, version=canonical_version(pick))
 
 

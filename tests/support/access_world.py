@@ -12,9 +12,15 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from safegene_registry import access_repository, membership, trusted_publishing
+from safegene_registry import (
+    access_repository,
+    membership,
+    repositories,
+    trusted_publishing,
+)
 from safegene_registry.access import Role, Scope, Visibility
 from safegene_registry.auth import issue_token
+from safegene_registry.lifecycle import alias_repository
 from safegene_registry.models import Account, Member, Token, Upload
 from safegene_registry.services import utc_now
 from safegene_registry.tokens import user_account
@@ -23,6 +29,7 @@ from support.registry_app import MANIFEST_MEDIA_TYPE, AppRegistry, bearer
 from support.versions import llama_config, write_version
 
 from safegene.artifact.manifest import Manifest
+from safegene.artifact.reference import VectorName
 
 PUBLIC, PRIVATE, ELSEWHERE = "open", "vault", "elsewhere"
 ABSENT = "nowhere"
@@ -98,6 +105,7 @@ class World:
                 published = self.registry.publish(manifest, place)
                 assert published.status_code == 201, published.text
                 self.manifests[namespace] = manifest
+            self.alias(namespace, "stable")
 
     def fresh(self, word: str) -> str:
         """A name that was not used yet."""
@@ -163,6 +171,35 @@ class World:
                     Member(
                         namespace=namespace, account_id=account.id, role=Role.READER
                     ),
+                )
+        return name
+
+    def alias(self, namespace: str, name: str | None = None) -> str:
+        """An alias, if there is such a namespace."""
+        name = name or self.fresh("alias")
+        if namespace in self.manifests:
+            vector = VectorName(namespace, FILE["name"])
+            with self.registry.services.database.writing() as session:
+                version = repositories.find_version(session, vector, version="1.0.0")
+                token = session.scalars(select(Token).limit(1)).one()
+                assert version is not None
+                alias_repository.point_alias(
+                    session,
+                    None,
+                    version,
+                    name=name,
+                    token_id=token.id,
+                    at=utc_now(),
+                )
+        return name
+
+    def rule(self, namespace: str) -> str:
+        """A protected alias, if there is such a namespace."""
+        name = self.fresh("alias")
+        if namespace in self.manifests:
+            with self.registry.services.database.writing() as session:
+                alias_repository.put_rule(
+                    session, namespace, alias_repository.ALL_VECTORS, name, []
                 )
         return name
 
@@ -239,9 +276,12 @@ FILE = {"name": "guard", "version": "1.0.0", "path": "README.md"}
 SPARE = {"name": "spare", "version": "1.0.0"}
 """A version that may be hidden without any other route giving another answer."""
 
+ALIASED = {**FILE, "alias": "stable"}
 UPLOADS = "/v1/uploads/{upload_id}"
 NAMESPACE = "/v1/namespaces/{namespace}"
 VECTOR = "/v1/vectors/{namespace}/{name}"
+ALIASES = VECTOR + "/aliases"
+RULES = NAMESPACE + "/protected-aliases"
 VERSION = VECTOR + "/versions/{version}"
 
 
@@ -286,6 +326,13 @@ REQUESTS: dict[str, Maker] = {
     f"HEAD {VERSION}/files/{{path}}": fixed(path=FILE),
     f"PUT {VERSION}/yank": fixed(path=SPARE, json={"reason": "refuses everything"}),
     f"DELETE {VERSION}/yank": fixed(path=SPARE),
+    f"GET {ALIASES}": fixed(path=FILE),
+    f"GET {ALIASES}/{{alias}}": fixed(path=ALIASED),
+    f"GET {ALIASES}/{{alias}}/history": fixed(path=ALIASED),
+    f"PUT {ALIASES}/{{alias}}": fixed(path=ALIASED, json={"version": "1.0.0"}),
+    f"DELETE {ALIASES}/{{alias}}": lambda world, _asker, namespace, _token: Wanted(
+        {**FILE, "alias": world.alias(namespace)}
+    ),
     "POST /v1/compatibility": fixed(json={"config": llama_config()}),
     "POST /v1/uploads": announce,
     f"GET {UPLOADS}": of_upload(),
@@ -307,6 +354,11 @@ REQUESTS: dict[str, Maker] = {
     ),
     f"DELETE {NAMESPACE}/members/{{account}}": lambda world, _asker, where, _token: (
         Wanted({"account": world.member(where)})
+    ),
+    f"GET {RULES}": fixed(),
+    f"PUT {RULES}/{{alias}}": fixed(path={"alias": "gold"}, json={"movers": []}),
+    f"DELETE {RULES}/{{alias}}": lambda world, _asker, namespace, _token: Wanted(
+        {"alias": world.rule(namespace)}
     ),
     f"GET {NAMESPACE}/publishers": fixed(),
     f"POST {NAMESPACE}/publishers": lambda world, *_: Wanted(

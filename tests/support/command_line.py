@@ -7,8 +7,20 @@ def describe_commands(group: click.Group) -> dict[str, list[str]]:
     """Every parameter of every command, one line each, in the order of its help."""
     return {
         name: [_describe(parameter) for parameter in command.params]
-        for name, command in group.commands.items()
+        for name, command in every_command(group).items()
     }
+
+
+def every_command(group: click.Group) -> dict[str, click.Command]:
+    """The commands by name; those of a group within have its name before theirs."""
+    found: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            inner = every_command(command)
+            found |= {f"{name} {below}": inner[below] for below in inner}
+        else:
+            found[name] = command
+    return found
 
 
 def _describe(parameter: click.Parameter) -> str:

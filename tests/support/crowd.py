@@ -11,7 +11,8 @@ from typing import Any
 from safegene_registry import membership, publishing, trusted_publishing
 from safegene_registry import publishing_repository as published
 from safegene_registry.access import Role, Scope, Visibility
-from safegene_registry.models import Account, Token
+from safegene_registry.lifecycle import alias_repository
+from safegene_registry.models import Account, Token, Version
 from safegene_registry.services import utc_now
 from safegene_registry.tokens import WantedToken, create_token, user_account
 from sqlalchemy.orm import Session
@@ -76,12 +77,26 @@ class Crowd:
             by=OWNER,
         )
         token = self.token_of(session, owner, name)
-        self.version(session, token, name="guard", version=f"1.{number}.0")
+        version = self.version(session, token, name="guard", version=f"1.{number}.0")
+        self.alias(session, version, token, name)
         self.version(session, token, name=f"guard-{name}", version="1.0.0")
         # A family of its own, which fits nobody who asks for the first.
         config = llama_config(hidden=64 + 4 * number)
         other = architecture_from_config(config)
         self.version(session, token, name=f"other-{name}", architecture=other)
+
+    def alias(
+        self, session: Session, version: Version, token: Token, name: str
+    ) -> None:
+        """Point an alias of its own and a shared one at a version, and protect it."""
+        known = alias_repository.find_alias(session, version.vector_id, "stable")
+        for alias, row in ((name, None), ("stable", known)):
+            alias_repository.point_alias(
+                session, row, version, name=alias, token_id=token.id, at=utc_now()
+            )
+        everywhere = alias_repository.ALL_VECTORS
+        movers = alias_repository.find_members(session, ROOM, [name])
+        alias_repository.put_rule(session, ROOM, everywhere, name, movers.values())
 
     def room(self, session: Session, owner: Account, name: str) -> None:
         """Make a namespace."""
@@ -94,7 +109,7 @@ class Crowd:
             by=OWNER,
         )
 
-    def version(self, session: Session, token: Token, **changed: Any) -> None:
+    def version(self, session: Session, token: Token, **changed: Any) -> Version:
         """Publish a version without sending a byte of it."""
         known = {name: getattr(self.manifest, name) for name in Manifest.model_fields}
         manifest = Manifest.model_validate({**known, **changed})
@@ -106,6 +121,7 @@ class Crowd:
             published_at=utc_now(),
         )
         publishing.move_head(session, version)
+        return version
 
 
 def new_crowd(registry: AppRegistry, directory: Path) -> Crowd:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import click
 
 from safegene import __version__
+from safegene_client.cli.aliases import alias
 from safegene_client.cli.errors import (
     DONE,
     FAILED,
@@ -24,7 +25,7 @@ from safegene_client.cli.extraction import extract
 from safegene_client.cli.frontier import frontier
 from safegene_client.cli.identity import exchange
 from safegene_client.cli.importing import import_adapter
-from safegene_client.cli.options import example
+from safegene_client.cli.options import InOrder, example
 from safegene_client.cli.output import (
     print_document,
     print_error,
@@ -40,15 +41,8 @@ from safegene_client.cli.yanking import unyank, yank
 __all__ = ["cli", "main"]
 
 
-class _InOrder(click.Group):
-    """Lists commands in the order of the work, not of the alphabet."""
-
-    def list_commands(self, _: click.Context) -> list[str]:
-        return list(self.commands)
-
-
 @click.group(
-    cls=_InOrder,
+    cls=InOrder,
     epilog=example(
         "safegene compatible ./my-model",
         "safegene pull acme/guard@~=1.0 --model ./my-model",
@@ -84,6 +78,7 @@ for command in (
     exchange,
     yank,
     unyank,
+    alias,
 ):
     cli.add_command(command)
 

@@ -60,6 +60,14 @@ NEGATIVE = click.option(
 )
 
 
+class InOrder(click.Group):
+    """Lists commands in the order of the work, not of the alphabet."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        """Their names, in the order in which they were added."""
+        return list(self.commands)
+
+
 def example(*lines: str) -> str:
     """What stands under a command's help: lines that are not wrapped."""
     return "\n".join(["\b", "Example:", *[f"  {line}" for line in lines]])

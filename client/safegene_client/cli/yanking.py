@@ -2,7 +2,7 @@
 
 import click
 
-from safegene_client.answers import ResolvedVersion
+from safegene_client.answers import YankedVersion
 from safegene_client.cli.options import Connect, example, with_output, with_registry
 from safegene_client.cli.output import Output
 from safegene_client.problems import plain_text
@@ -27,6 +27,11 @@ def yank(output: Output, *, connect: Connect, ref: str, reason: str) -> None:
     """
     found = connect().yank(ref, reason)
     said = plain_text(found.yanked.reason) if found.yanked else ""
+    if found.aliases:
+        output.warn(
+            f"{', '.join(found.aliases)} of {found.namespace}/{found.name} pointed at"
+            " it and now means nothing; `safegene alias set` moves it"
+        )
     output.result(_document(found), f"yanked {found.identity}: {said}")
 
 
@@ -44,9 +49,10 @@ def unyank(output: Output, *, connect: Connect, ref: str) -> None:
     output.result(_document(found), f"{found.identity} is resolved again")
 
 
-def _document(found: ResolvedVersion) -> dict[str, object]:
+def _document(found: YankedVersion) -> dict[str, object]:
     return {
         "identity": found.identity,
         "digest": found.digest,
+        "aliases": list(found.aliases),
         "yanked": None if found.yanked is None else found.yanked.model_dump(),
     }

@@ -19,9 +19,16 @@ class Kind(StrEnum):
     VERSION_PUBLISHED = "version.published"
     VERSION_YANKED = "version.yanked"
     VERSION_UNYANKED = "version.unyanked"
+    ALIAS_MOVED = "alias.moved"
+    ALIAS_REMOVED = "alias.removed"
+    ALIAS_PROTECTED = "protection.set"
+    ALIAS_UNPROTECTED = "protection.removed"
 
 
-OWNERS_ONLY = ("namespace", "member", "publisher", "token", "webhook")
+OWNERS_ONLY = (
+    *("namespace", "member", "publisher", "token", "webhook"),
+    "protection",
+)
 """What kinds begin with that only owners see; the others are about what is published,
 and for everybody who may read the namespace."""
 

@@ -1,7 +1,8 @@
 """The tables, by what they are about.
 
-`access`: who there is and what they may do. `catalog`: what is published. `uploads`:
-what is on its way in or out. `events`: what has happened.
+`access`: who there is and what they may do. `catalog`: what is published. `lifecycle`:
+what points at that and moves. `uploads`: what is on its way in or out. `events`: what
+has happened.
 """
 
 from safegene_registry.models.access import (
@@ -21,6 +22,12 @@ from safegene_registry.models.catalog import (
     VersionState,
 )
 from safegene_registry.models.events import EventEnd, EventRow
+from safegene_registry.models.lifecycle import (
+    Alias,
+    AliasMove,
+    AliasMover,
+    ProtectedAlias,
+)
 from safegene_registry.models.uploads import (
     Completion,
     Removal,
@@ -31,6 +38,9 @@ from safegene_registry.models.uploads import (
 
 __all__ = [
     "Account",
+    "Alias",
+    "AliasMove",
+    "AliasMover",
     "ArchitectureRow",
     "Blob",
     "Completion",
@@ -40,6 +50,7 @@ __all__ = [
     "Head",
     "Member",
     "Namespace",
+    "ProtectedAlias",
     "Removal",
     "Reservation",
     "Token",

@@ -22,7 +22,7 @@ from safegene_registry.problems import Fault, ProblemError
 from safegene_registry.public_reads import (
     read_by,
     read_file,
-    read_newest,
+    read_resolved,
     read_version,
 )
 from safegene_registry.repositories import SearchFilter
@@ -122,7 +122,7 @@ def list_versions(
     response_model=VersionDetail,
     responses={**TAGGED, **problems("not-found")},
 )
-@read_by(read_newest)
+@read_by(read_resolved)
 def resolve_version(
     *,
     request: Request,

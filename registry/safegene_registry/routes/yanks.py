@@ -2,11 +2,12 @@
 
 from fastapi import APIRouter
 
-from safegene_registry import yanking
 from safegene_registry.guards import Publisher
+from safegene_registry.lifecycle import yanking
+from safegene_registry.lifecycle.schemas import YankedVersion
 from safegene_registry.routes.responses import problems
 from safegene_registry.routes.vectors import VectorDep, VersionParam
-from safegene_registry.schemas import VersionDetail, YankRequest
+from safegene_registry.schemas import YankRequest
 from safegene_registry.services import ServicesDep
 
 router = APIRouter(prefix="/v1/vectors", tags=["vectors"])
@@ -21,7 +22,7 @@ def yank_version(
     vector: VectorDep,
     version: VersionParam,
     wanted: YankRequest,
-) -> VersionDetail:
+) -> YankedVersion:
     """Hide a version from resolution; who names it gets it still, with the reason."""
     return yanking.yank(services, access.caller, vector, version, wanted.reason)
 
@@ -29,6 +30,6 @@ def yank_version(
 @router.delete(PATH, responses=problems("not-found"))
 def unyank_version(
     services: ServicesDep, access: Publisher, vector: VectorDep, version: VersionParam
-) -> VersionDetail:
+) -> YankedVersion:
     """Let a version be resolved again."""
     return yanking.unyank(services, access.caller, vector, version)

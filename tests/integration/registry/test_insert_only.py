@@ -15,6 +15,8 @@ CHANGES = [
     "DELETE FROM versions",
     "UPDATE files SET digest = digest",
     "DELETE FROM files",
+    "UPDATE alias_moves SET number = 9",
+    "DELETE FROM alias_moves",
     "UPDATE architectures SET layers = 99",
     "DELETE FROM architectures",
     "UPDATE events SET actor = 'nobody'",
@@ -23,6 +25,7 @@ CHANGES = [
     " ON CONFLICT (fingerprint) DO UPDATE SET layers = 99",
 ]
 SQLITE_CHANGES = [
+    "INSERT OR REPLACE INTO alias_moves SELECT * FROM alias_moves",
     "INSERT OR REPLACE INTO versions SELECT * FROM versions",
     "INSERT OR REPLACE INTO files SELECT * FROM files",
     "INSERT OR REPLACE INTO events SELECT * FROM events",
@@ -35,11 +38,13 @@ POSTGRESQL_CHANGES = [
     "TRUNCATE versions CASCADE",
     "TRUNCATE files",
     "TRUNCATE events",
+    "TRUNCATE alias_moves",
     "TRUNCATE architectures CASCADE",
     "WITH gone AS (DELETE FROM files RETURNING *) SELECT count(*) FROM gone",
     "MERGE INTO versions AS v USING versions AS w ON v.id = w.id"
     " WHEN MATCHED THEN UPDATE SET rank = 1",
 ]
+TABLES = ("versions", "files", "architectures", "blobs", "events", "alias_moves")
 BYTES = {"sqlite": "x'00'", "postgresql": r"'\x00'"}
 
 
@@ -48,7 +53,7 @@ def content(database: Database) -> int:
     with database.engine.connect() as connection:
         rows = [
             connection.exec_driver_sql(f"SELECT * FROM {table}").all()
-            for table in ("versions", "files", "architectures", "blobs", "events")
+            for table in TABLES
         ]
     return zlib.crc32(repr(rows).encode())
 
@@ -57,7 +62,14 @@ def content(database: Database) -> int:
 def published(tmp_path_factory, module_parts):
     root: Path = tmp_path_factory.mktemp("published")
     with app_registry(root / "data", **module_parts) as registry:
-        registry.publish(write_version(root / "v"), root / "v")
+        manifest = write_version(root / "v")
+        registry.publish(manifest, root / "v")
+        moved = registry.client.put(
+            f"/v1/vectors/{manifest.vector}/aliases/stable",
+            json={"version": manifest.version},
+            headers=registry.auth,
+        )
+        assert moved.status_code == 200, moved.text
         yield registry.services.database
 
 
@@ -112,6 +124,11 @@ def test_nor_does_it_in_ways_of_its_own(published):
         pytest.param("UPDATE namespaces SET quota_bytes = -1", id="negative quota"),
         pytest.param(
             "INSERT INTO members SELECT * FROM members", id="a member twice over"
+        ),
+        pytest.param(
+            "INSERT INTO alias_moves (vector_id, alias, number, token_id, moved_at)"
+            " SELECT vector_id, alias, 2, token_id, moved_at FROM alias_moves",
+            id="a move from nowhere to nowhere",
         ),
         pytest.param(
             "INSERT INTO version_states (version_id, yank_reason)"

@@ -30,10 +30,11 @@ TABLES = {
     *("architectures", "heads", "uploads", "alembic_version", "accounts", "members"),
     *("trusted_publishers", "version_states", "upload_blobs", "removals"),
     *("completions", "reservations", "events", "event_ends"),
+    *("aliases", "alias_moves", "protected_aliases", "alias_movers"),
 }
 
-NEWEST = "0009"
-ADDED = {"events", "event_ends"}
+NEWEST = "0010"
+ADDED = {"aliases", "alias_moves", "protected_aliases", "alias_movers"}
 """By the last script."""
 
 INDEX = "ix_versions_vector_id_published_at_id"

@@ -9,6 +9,7 @@ from safegene.artifact.reference import (
     VectorName,
     best_version,
     canonical_version,
+    check_alias,
     parse_reference,
 )
 from safegene.errors import InvalidReferenceError
@@ -17,6 +18,16 @@ PARTS = st.from_regex(PART_PATTERN, fullmatch=True).filter(
     lambda text: ".." not in text
 )
 VECTORS = st.builds(VectorName, PARTS, PARTS)
+
+
+def can_be_alias(text):
+    try:
+        return check_alias(text) == text
+    except InvalidReferenceError:
+        return False
+
+
+ALIASES = PARTS.filter(can_be_alias)
 VERSIONS = st.builds(
     lambda release, pre: canonical_version(".".join(map(str, release)) + pre),
     st.lists(st.integers(0, 99), min_size=1, max_size=4),
@@ -25,7 +36,7 @@ VERSIONS = st.builds(
 REFERENCES = st.one_of(
     st.builds(Reference, VECTORS),
     st.builds(lambda name, text: Reference(name, version=text), VECTORS, VERSIONS),
-    st.builds(lambda name, text: Reference(name, alias=text), VECTORS, PARTS),
+    st.builds(lambda name, text: Reference(name, alias=text), VECTORS, ALIASES),
     st.builds(
         lambda name, text: Reference(name, constraint=f">={text}"), VECTORS, VERSIONS
     ),
@@ -81,6 +92,11 @@ def test_a_version_that_is_none_is_named(text):
         "/name",
         "ns/name:",
         "ns/name@",
+        "ns/name:1.0",
+        "ns/name:v1",
+        "ns/name:1.x",
+        "ns/name@1.x",
+        "ns/name@Stable",
         "ns/name@~=x",
         "ns/name@sha256:short",
         "ns/name@sha256:" + "A" * 64,
@@ -91,6 +107,22 @@ def test_a_version_that_is_none_is_named(text):
 def test_a_reference_that_is_none_is_refused(text):
     with pytest.raises(InvalidReferenceError):
         parse_reference(text)
+
+
+@pytest.mark.parametrize("text", ["stable", "v1.x", "rc1", "next-gen", "a"])
+def test_an_alias_may_be_written_like_a_version(text):
+    """Which is why none may be spelled like one."""
+    name = VectorName("ns", "name")
+
+    assert check_alias(text) == text
+    assert parse_reference(f"ns/name@{text}") == parse_reference(f"ns/name:{text}")
+    assert parse_reference(f"ns/name@{text}") == Reference(name, alias=text)
+
+
+@pytest.mark.parametrize("text", ["v1", "v1.0rc1", "1.0", "1", "2-canary"])
+def test_a_name_that_reads_as_a_version_is_no_alias(text):
+    with pytest.raises(InvalidReferenceError, match="read as a version"):
+        check_alias(text)
 
 
 @pytest.mark.parametrize(

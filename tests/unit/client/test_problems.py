@@ -41,6 +41,7 @@ def problem(slug, status, headers=None, **members):
         ("owner-required", 409, RejectedError),
         ("issuer-unavailable", 503, TransportError),
         ("version-exists", 409, AlreadyExistsError),
+        ("version-yanked", 409, RegistryError),
         ("alias-changed", 412, PreconditionFailedError),
         ("version-purged", 410, GoneError),
         ("digest-mismatch", 422, RejectedError),

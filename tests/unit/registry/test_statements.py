@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import event
-from support.access_world import REQUESTS, SETTINGS, VERSION
+from support.access_world import ALIASES, REQUESTS, RULES, SETTINGS, VERSION
 from support.access_world import VECTOR as VECTOR_PATH
 from support.crowd import OWNER, ROOM, new_crowd
 from support.registry_app import MANIFEST_MEDIA_TYPE, app_registry, bearer
@@ -37,10 +37,14 @@ STATEMENTS = {
     f"GET {VERSION}/manifest": GUARD + 1,
     f"GET {VERSION}/files/{{path}}": GUARD + 2,
     f"HEAD {VERSION}/files/{{path}}": GUARD + 2,
+    f"GET {ALIASES}": GUARD + 3,
+    f"GET {ALIASES}/{{alias}}": GUARD + 3,
+    f"GET {ALIASES}/{{alias}}/history": GUARD + 2,
     "GET /v1/uploads/{upload_id}": TOKEN + 7,
     "GET /v1/namespaces": TOKEN + 1,
     "GET /v1/namespaces/{namespace}": GUARD + 3,
     "GET /v1/namespaces/{namespace}/members": GUARD + 1,
+    f"GET {RULES}": GUARD + 2,
     "GET /v1/namespaces/{namespace}/publishers": GUARD + 1,
     "GET /v1/whoami": TOKEN + 2,
     "GET /v1/tokens": TOKEN + 1,
@@ -55,6 +59,7 @@ PLACES = {
     "version": "1.0.0",
     "path": "README.md",
     "account": OWNER,
+    "alias": "stable",
     "slug": "forbidden",
 }
 
@@ -114,7 +119,8 @@ def test_no_route_asks_more_often_where_there_is_more(crowds):
         routes[route] = method, path
     ranged = routes[f"GET {VECTOR_PATH}/resolve"]
     routes["in a range"] = ranged[0], f"{ranged[1]}?constraint=~%3D1.0"
-    expected = {**STATEMENTS, "in a range": GUARD + 4}
+    routes["by alias"] = ranged[0], f"{ranged[1]}?alias=stable"
+    expected = {**STATEMENTS, "in a range": GUARD + 4, "by alias": GUARD + 3}
 
     one = {route: asked(crowds, *request) for route, request in routes.items()}
     questions = [asked_what_fits(crowds, constraint) for constraint in (None, "<9")]

@@ -1,9 +1,10 @@
 """Yanking: a bad version leaves resolution at once, and no running machine breaks.
 
 Who names it by its number or digest still gets it, with the reason (PEP 592). It can be
-taken back. The row of the version never changes: what does is its state, and what its
-vector's heads point at, both in one transaction under the lock of the vector, as
-publishing has it.
+taken back. Aliases keep pointing at it, and mean nothing while they do: that is for
+their owners to mend, who are told. The row of the version never changes: what does is
+its state, and what its vector's heads point at, both in one transaction under the lock
+of the vector, as publishing has it.
 """
 
 from sqlalchemy.orm import Session
@@ -13,13 +14,14 @@ from safegene_registry import catalog, publishing_repository, repositories
 from safegene_registry.access import Principal
 from safegene_registry.events.kinds import Kind
 from safegene_registry.events.recording import record
+from safegene_registry.lifecycle import alias_repository
+from safegene_registry.lifecycle.schemas import YankedVersion
 from safegene_registry.lock_repository import lock_vector
 from safegene_registry.log import get_logger
 from safegene_registry.models import Version
-from safegene_registry.schemas import VersionDetail
 from safegene_registry.services import Services
 
-log = get_logger("safegene_registry.yanking")
+log = get_logger("safegene_registry.lifecycle.yanking")
 
 
 def yank(
@@ -28,7 +30,7 @@ def yank(
     vector: VectorName,
     version: str,
     reason: str,
-) -> VersionDetail:
+) -> YankedVersion:
     """Hide a version from resolution; the same again is a success.
 
     Args:
@@ -46,7 +48,7 @@ def yank(
 
 def unyank(
     services: Services, principal: Principal, vector: VectorName, version: str
-) -> VersionDetail:
+) -> YankedVersion:
     """Let a version be resolved again; one that is not yanked stays as it is.
 
     Raises:
@@ -61,7 +63,7 @@ def _change(
     vector: VectorName,
     version: str,
     reason: str | None,
-) -> VersionDetail:
+) -> YankedVersion:
     with services.database.writing() as session:
         lock_vector(session, vector)
         found = catalog.find_version(session, vector, version)
@@ -84,6 +86,7 @@ def _change(
                 **({"reason": reason} if yanked else {}),
             )
         detail = catalog.version_detail(session, vector, found)
+        aliases = alias_repository.aliases_of(session, found.id)
     if changed:
         log.info(
             "version_unyanked" if reason is None else "version_yanked",
@@ -93,7 +96,9 @@ def _change(
             reason=reason,
             principal_id=str(principal.token_id),
         )
-    return detail
+    return YankedVersion(
+        **detail.model_dump(), aliases=[alias.name for alias in aliases]
+    )
 
 
 def settle_head(session: Session, version: Version) -> None:

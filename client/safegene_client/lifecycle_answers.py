@@ -1,0 +1,52 @@
+"""What a registry answers about the life cycle, as frozen models like `answers`."""
+
+from typing import Generic, TypeVar
+
+from safegene_client.answers import Answer, Yank
+
+Entry = TypeVar("Entry")
+
+
+class Page(Answer, Generic[Entry]):
+    """A page of a list."""
+
+    items: tuple[Entry, ...]
+    next_cursor: str | None = None
+
+
+class AliasEntry(Answer):
+    """An alias and the version that it points at."""
+
+    alias: str
+    version: str
+    digest: str
+    yanked: Yank | None = None
+    """While the version is yanked, the alias means nothing."""
+    protected: bool = False
+    moved_at: str
+
+
+class AliasMove(Answer):
+    """One move of an alias, or its making or removal."""
+
+    number: int
+    from_version: str | None
+    """None: there was no such alias."""
+    to_version: str | None
+    """None: it was removed."""
+    at: str
+    by: str | None
+    """The account, for members of the namespace."""
+
+
+class AliasRule(Answer):
+    """Who may move a protected alias, beside owners."""
+
+    alias: str
+    vector: str | None
+    """None: all vectors of the namespace that have no rule of their own."""
+    movers: tuple[str, ...]
+
+
+AliasPage = Page[AliasEntry]
+AliasMovePage = Page[AliasMove]

@@ -1,0 +1,5 @@
+"""What happens to versions after they were published.
+
+`aliases`: names that move from one to another, and who may move them. `yanking`: hiding
+a version from resolution.
+"""
