@@ -37,6 +37,17 @@ class Yank(Answer):
     reason: str
 
 
+class Deprecation(Answer):
+    """Why and since when a version, or its whole vector, should not be used."""
+
+    of: str
+    """`version` or `vector`."""
+    at: str
+    message: str
+    successor: str | None = None
+    """A reference to what should be used in its place."""
+
+
 class VectorSummary(Answer):
     """A vector as search lists it, described by its newest version."""
 
@@ -69,11 +80,14 @@ class VersionEntry(Answer):
     version: str
     digest: str
     yanked: Yank | None = None
+    deprecated: Deprecation | None = None
 
 
 class VectorDetail(VectorSummary):
     """A vector and all its versions."""
 
+    deprecated: Deprecation | None = None
+    """If no version of it should be used any more."""
     versions: tuple[VersionEntry, ...]
     """Newest first, as `Registry.describe` gives them."""
     next_cursor: str | None = None
@@ -105,6 +119,7 @@ class ResolvedVersion(Answer):
     digest: str
     size_bytes: int
     yanked: Yank | None = None
+    deprecated: Deprecation | None = None
     files: tuple[RemoteFile, ...] = ()
 
     @property

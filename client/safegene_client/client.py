@@ -6,6 +6,7 @@ an exception of `safegene.errors` and nothing else. Importing this loads no torc
 
 import logging
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,7 +28,7 @@ from safegene_client.answers import (
 from safegene_client.cache import Cache
 from safegene_client.fetching import Fetcher
 from safegene_client.lifecycle import Lifecycle
-from safegene_client.problems import plain_text
+from safegene_client.notices import notices
 from safegene_client.publishing import publish_directory
 from safegene_client.pulled import PulledVector
 from safegene_client.resolution import as_reference, ask_version, check_answer
@@ -170,9 +171,8 @@ class Registry(Lifecycle):
                 request_id=error.request_id,
             ) from None
         check_answer(self.url, reference, resolved)
-        if resolved.yanked is not None:
-            reason = plain_text(resolved.yanked.reason)
-            log.warning("%s was yanked: %s", resolved.identity, reason)
+        for notice in notices(resolved):
+            log.warning("%s", notice)
         return resolved
 
     def manifest(self, ref: str | Reference | ResolvedVersion) -> Manifest:
@@ -267,12 +267,13 @@ class Registry(Lifecycle):
         resolved = self.resolve(reference)
         path = self._cache.version(reference.vector, Digest.parse(resolved.digest))
         if path is not None:
-            return _fitting(PulledVector.open(path), target, allow=allow)
+            found = replace(PulledVector.open(path), resolved=resolved)
+            return _fitting(found, target, allow=allow)
         manifest = self._fetcher.manifest(resolved)
         if target is not None:
             self._refuse_misfit(manifest, target, allow=allow)
         path = self._fetcher.version(manifest, progress=progress)
-        return PulledVector(manifest, path)
+        return PulledVector(manifest, path, resolved)
 
     def publish(
         self, directory: str | Path, *, progress: Progress | None = None

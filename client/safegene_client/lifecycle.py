@@ -1,4 +1,4 @@
-"""What `Registry` does with versions that are published: yanks, aliases.
+"""What `Registry` does with published versions: yanks, deprecations, aliases.
 
 The part of it that owners and publishers use; pulling needs nothing of this.
 """
@@ -14,7 +14,7 @@ from safegene.artifact.reference import (
     check_part,
 )
 from safegene.errors import RegistryError
-from safegene_client.answers import YankedVersion
+from safegene_client.answers import Deprecation, YankedVersion
 from safegene_client.fetching import vector_path
 from safegene_client.lifecycle_answers import (
     AliasEntry,
@@ -24,7 +24,12 @@ from safegene_client.lifecycle_answers import (
     AliasRule,
     Page,
 )
-from safegene_client.resolution import as_reference, ask_version, set_yank
+from safegene_client.resolution import (
+    as_reference,
+    ask_version,
+    one_version,
+    set_yank,
+)
 from safegene_client.session import Session, json_body
 from safegene_client.versions import PAGE_SIZE
 
@@ -65,6 +70,38 @@ class Lifecycle:
                 `yank`.
         """
         return set_yank(self._session, as_reference(ref), None)
+
+    def deprecate(
+        self, ref: str | Reference, message: str, *, successor: str | None = None
+    ) -> Deprecation:
+        """Say that a version or a whole vector should not be used; it works as before.
+
+        Args:
+            ref: names one version, or a vector.
+            message: for everybody who asks for it.
+            successor: a reference to what should be used in its place.
+
+        Raises:
+            UsageError: the reference may mean several versions.
+            NotFoundError: there is no such version or vector.
+            RegistryError: the registry refused or could not be reached.
+        """
+        body = json_body({"message": message, "successor": successor})
+        path = self._deprecation_path(as_reference(ref))
+        return self._session.ask(Deprecation, "PUT", path, body=body)
+
+    def undeprecate(self, ref: str | Reference) -> None:
+        """Take that back; what is not deprecated stays as it is.
+
+        Raises:
+            UsageError, NotFoundError, RegistryError: as for `deprecate`.
+        """
+        self._session.send("DELETE", self._deprecation_path(as_reference(ref)))
+
+    def _deprecation_path(self, reference: Reference) -> str:
+        if reference == Reference(reference.vector):
+            return f"{vector_path(reference.vector)}/deprecation"
+        return f"{one_version(self._session, reference)}/deprecation"
 
     def set_alias(
         self, ref: str | Reference, alias: str, *, expected: str | None = ANYTHING

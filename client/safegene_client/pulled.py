@@ -15,6 +15,7 @@ from safegene.artifact.manifest import LINEAGE_NAME, Manifest
 from safegene.errors import CompatibilityError, UsageError
 from safegene.evaluation.rows import PromptRow, read_rows
 from safegene.vectors.choices import EffortLevel, Ranking, Solver
+from safegene_client.answers import ResolvedVersion
 from safegene_client.extras import torch_needed
 from safegene_client.targets import describe_model, is_loaded
 
@@ -40,6 +41,8 @@ class PulledVector:
     manifest: Manifest
     path: Path
     """Its directory; in the cache it is read-only, shared and loadable by PEFT."""
+    resolved: ResolvedVersion | None = None
+    """What the registry said of it when it was pulled; None: no registry was asked."""
 
     @classmethod
     def open(cls, directory: str | Path) -> Self:

@@ -72,15 +72,8 @@ def check_answer(url: str, reference: Reference, resolved: ResolvedVersion) -> N
         raise RegistryError(message)
 
 
-def set_yank(
-    session: Session, reference: Reference, reason: str | None
-) -> YankedVersion:
-    """Yank a version, or take that back.
-
-    Args:
-        session: with a token.
-        reference: names one version, by number or digest.
-        reason: why; None takes it back.
+def one_version(session: Session, reference: Reference) -> str:
+    """The address of the version that a reference names, by number or digest.
 
     Raises:
         UsageError: the reference may mean another version tomorrow.
@@ -95,7 +88,24 @@ def set_yank(
             )
             raise UsageError(message)
         version = ask_version(session, reference).version
-    path = f"{version_path(reference.vector, version)}/yank"
+    return version_path(reference.vector, version)
+
+
+def set_yank(
+    session: Session, reference: Reference, reason: str | None
+) -> YankedVersion:
+    """Yank a version, or take that back.
+
+    Args:
+        session: with a token.
+        reference: names one version, by number or digest.
+        reason: why; None takes it back.
+
+    Raises:
+        UsageError: the reference may mean another version tomorrow.
+        RegistryError: the registry refused or could not be reached.
+    """
+    path = f"{one_version(session, reference)}/yank"
     if reason is None:
         return session.ask(YankedVersion, "DELETE", path)
     body = json_body({"reason": reason})

@@ -22,6 +22,7 @@ from safegene_registry.readiness import Readiness
 from safegene_registry.routes import (
     aliases,
     compatibility,
+    deprecations,
     health,
     namespaces,
     publishers,
@@ -45,7 +46,7 @@ everything else needs one. Every answer that is not a success is an RFC 9457 pro
 
 
 ROUTERS = (
-    *(vectors, yanks, aliases, uploads, compatibility),
+    *(vectors, yanks, aliases, deprecations, uploads, compatibility),
     *(namespaces, tokens, publishers, health),
 )
 

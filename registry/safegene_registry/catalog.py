@@ -16,13 +16,22 @@ from safegene.artifact.reference import (
 )
 from safegene_registry import repositories
 from safegene_registry.access import Reader
-from safegene_registry.lifecycle import alias_repository
-from safegene_registry.models import ArchitectureRow, File, Head, Vector, Version
+from safegene_registry.lifecycle import alias_repository, notice_repository
+from safegene_registry.models import (
+    ArchitectureRow,
+    Deprecation,
+    File,
+    Head,
+    Vector,
+    Version,
+    VersionDeprecation,
+)
 from safegene_registry.pages import decode_cursor, decode_time_cursor, encode_cursor
 from safegene_registry.problems import ProblemError
 from safegene_registry.repositories import SearchFilter
 from safegene_registry.schemas import (
     ArchitectureSummary,
+    Deprecated,
     FileDetail,
     Latest,
     VectorDetail,
@@ -123,8 +132,12 @@ def describe(services: Services, vector: VectorName, *, limit: int) -> VectorDet
         row = find_vector(session, vector)
         head = summaries(session, [row])[0]
         page = version_page(session, row.id, limit=limit, cursor=None)
+        deprecation = notice_repository.find_vector_deprecation(session, row.id)
     return VectorDetail(
-        **head.model_dump(), versions=page.items, next_cursor=page.next_cursor
+        **head.model_dump(),
+        deprecated=deprecated(deprecation),
+        versions=page.items,
+        next_cursor=page.next_cursor,
     )
 
 
@@ -158,6 +171,7 @@ def version_page(
                 version=row.version,
                 digest=row.digest,
                 yanked=yanked_since(row.yanked_at, row.yank_reason),
+                deprecated=deprecated(row.VersionDeprecation),
             )
             for row in found[:limit]
         ],
@@ -222,6 +236,21 @@ def yank_of(version: Version) -> Yanked | None:
     if state is None:
         return None
     return yanked_since(state.yanked_at, state.yank_reason)
+
+
+def deprecated(row: Deprecation | None) -> Deprecated | None:
+    """Why something should not be used, as the interface shows it; None: it may be."""
+    return None if row is None else deprecated_by(row)
+
+
+def deprecated_by(row: Deprecation) -> Deprecated:
+    """Why something should not be used, as the interface shows it."""
+    return Deprecated(
+        of="version" if isinstance(row, VersionDeprecation) else "vector",
+        at=row.deprecated_at,
+        message=row.message,
+        successor=row.successor,
+    )
 
 
 def no_match(
@@ -294,6 +323,7 @@ def version_detail(
     session: Session, vector: VectorName, version: Version
 ) -> VersionDetail:
     """A version as the interface shows it."""
+    said = notice_repository.find_deprecations(session, version.id)
     return VersionDetail(
         namespace=vector.namespace,
         name=vector.name,
@@ -301,6 +331,7 @@ def version_detail(
         digest=version.digest,
         size_bytes=version.size_bytes,
         yanked=yank_of(version),
+        deprecated=deprecated(said.of_version or said.of_vector),
         files=file_details(
             vector, version, repositories.list_files(session, version.id)
         ),

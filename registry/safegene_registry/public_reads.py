@@ -139,7 +139,7 @@ def read_version(
     """One version and its files."""
     version = canonical(request.path_params["version"])
     rows = public_repository.version_rows(services.database, vector, version)
-    if not rows:
+    if not rows or rows[0].has_notices:
         return None
     return tagged_response(request, version_text(vector, *rows), is_public=True)
 
@@ -158,7 +158,7 @@ def read_resolved(
         found = [row for row in rows if row.version == newest]
     else:
         found = public_repository.alias_rows(services.database, vector, name)
-    if not found:
+    if not found or found[0].has_notices:
         return None
     return tagged_response(request, version_text(vector, *found), is_public=True)
 

@@ -12,6 +12,7 @@ from sqlalchemy import Select, bindparam, select
 from safegene.artifact.reference import VectorName
 from safegene_registry.access import Visibility
 from safegene_registry.db import Database
+from safegene_registry.lifecycle.notice_repository import has_notices
 from safegene_registry.lookups import Lookup
 from safegene_registry.models import (
     Alias,
@@ -33,6 +34,8 @@ class FileRow(NamedTuple):
     size_bytes: int
     yanked_at: datetime | None
     yank_reason: str | None
+    has_notices: bool
+    """Whether more is to be said of it, which takes more than this statement."""
     path: str
     file_digest: str
     file_bytes: int
@@ -58,6 +61,7 @@ FILES = (
         Version.size_bytes,
         VersionState.yanked_at,
         VersionState.yank_reason,
+        has_notices().label("has_notices"),
         File.path,
         File.digest.label("file_digest"),
         Blob.size_bytes.label("file_bytes"),

@@ -25,8 +25,14 @@ from safegene_registry.models import (
     Head,
     Vector,
     Version,
+    VersionDeprecation,
     VersionState,
 )
+
+RecentVersion = Row[
+    str, str, datetime, UUID, datetime | None, str | None, VersionDeprecation | None
+]
+"""Number, digest, when and under what key it was published, its yank, deprecation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +190,7 @@ def recent_versions(
     *,
     after: tuple[datetime, UUID] | None,
     limit: int,
-) -> Sequence[Row[str, str, datetime, UUID, datetime | None, str | None]]:
+) -> Sequence[RecentVersion]:
     """Versions of a vector, yanked or not, most recently published first."""
     query = (
         select(
@@ -194,8 +200,10 @@ def recent_versions(
             Version.id,
             VersionState.yanked_at,
             VersionState.yank_reason,
+            VersionDeprecation,
         )
         .outerjoin(Version.state)
+        .outerjoin(VersionDeprecation, VersionDeprecation.version_id == Version.id)
         .where(Version.vector_id == vector_id)
     )
     if after is not None:

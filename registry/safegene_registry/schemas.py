@@ -63,6 +63,16 @@ class Yanked(Schema):
     reason: str
 
 
+class Deprecated(Schema):
+    """Why and since when a version, or its whole vector, should not be used."""
+
+    of: Literal["version", "vector"]
+    at: datetime
+    message: str
+    successor: str | None
+    """A reference to what should be used in its place."""
+
+
 class YankRequest(Schema):
     """Hide a version from resolution."""
 
@@ -76,6 +86,7 @@ class VersionEntry(Schema):
     version: str
     digest: str
     yanked: Yanked | None = None
+    deprecated: Deprecated | None = None
 
 
 class VectorSummary(Schema):
@@ -95,6 +106,8 @@ class VectorSummary(Schema):
 class VectorDetail(VectorSummary):
     """A vector and the versions that were published last."""
 
+    deprecated: Deprecated | None = None
+    """If no version of it should be used any more."""
     versions: list[VersionEntry]
     """Those published last first; at most 50."""
     next_cursor: str | None
@@ -135,6 +148,9 @@ class VersionDetail(Schema):
     digest: str
     size_bytes: int
     yanked: Yanked | None = None
+    deprecated: Deprecated | None = None
+    """If it should not be used any more; what is said of the version goes before what
+    is said of its vector."""
     files: list[FileDetail]
 
 

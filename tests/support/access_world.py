@@ -333,6 +333,12 @@ REQUESTS: dict[str, Maker] = {
     f"DELETE {ALIASES}/{{alias}}": lambda world, _asker, namespace, _token: Wanted(
         {**FILE, "alias": world.alias(namespace)}
     ),
+    f"PUT {VECTOR}/deprecation": fixed(path=SPARE, json={"message": "use guard"}),
+    f"DELETE {VECTOR}/deprecation": fixed(path=SPARE),
+    f"PUT {VERSION}/deprecation": fixed(
+        path=SPARE, json={"message": "too old", "successor": "acme/guard@~=2.0"}
+    ),
+    f"DELETE {VERSION}/deprecation": fixed(path=SPARE),
     "POST /v1/compatibility": fixed(json={"config": llama_config()}),
     "POST /v1/uploads": announce,
     f"GET {UPLOADS}": of_upload(),

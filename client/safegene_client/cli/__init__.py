@@ -12,6 +12,7 @@ import click
 
 from safegene import __version__
 from safegene_client.cli.aliases import alias
+from safegene_client.cli.deprecation import deprecate, undeprecate
 from safegene_client.cli.errors import (
     DONE,
     FAILED,
@@ -78,6 +79,8 @@ for command in (
     exchange,
     yank,
     unyank,
+    deprecate,
+    undeprecate,
     alias,
 ):
     cli.add_command(command)

@@ -11,7 +11,7 @@ from safegene.artifact.manifest import MANIFEST_NAME, Manifest
 from safegene.artifact.reference import parse_reference
 from safegene.errors import UsageError
 from safegene.files import fresh_directory
-from safegene_client.answers import CompatibilityAnswer, Match
+from safegene_client.answers import CompatibilityAnswer, Match, ResolvedVersion
 from safegene_client.cli.options import (
     FOLDER,
     UNVERIFIED,
@@ -186,6 +186,7 @@ def inspect(output: Output, *, connect: Connect, vector: str) -> None:
             **_document(manifest),
             "versions": versions,
             "yanked": yanked,
+            "deprecated": said_of(resolved)["deprecated"],
             "verified": False,
         },
         _manifest_facts(manifest, f"versions: {', '.join(listed)}"),
@@ -280,10 +281,18 @@ def pull(
             "digest": pulled.digest,
             "path": str(place),
             "size_bytes": pulled.manifest.size_bytes,
+            **said_of(pulled.resolved),
         },
         f"{pulled.identity} {pulled.digest}",
         str(place),
     )
+
+
+def said_of(resolved: ResolvedVersion | None) -> dict[str, Any]:
+    """What a registry says of a version, for machines; nothing if none was asked."""
+    if resolved is None:
+        return {}
+    return resolved.model_dump(mode="json", include={"yanked", "deprecated"})
 
 
 @click.command(

@@ -19,6 +19,8 @@ class Kind(StrEnum):
     VERSION_PUBLISHED = "version.published"
     VERSION_YANKED = "version.yanked"
     VERSION_UNYANKED = "version.unyanked"
+    DEPRECATED = "deprecation.set"
+    UNDEPRECATED = "deprecation.removed"
     ALIAS_MOVED = "alias.moved"
     ALIAS_REMOVED = "alias.removed"
     ALIAS_PROTECTED = "protection.set"

@@ -1,5 +1,5 @@
 """What happens to versions after they were published.
 
 `aliases`: names that move from one to another, and who may move them. `yanking`: hiding
-a version from resolution.
+a version from resolution. `deprecation`: saying that something should not be used.
 """

@@ -18,6 +18,15 @@ class YankedVersion(VersionDetail):
     """Those that point at it; while it is yanked they mean nothing."""
 
 
+class DeprecationRequest(Schema):
+    """Say that a version or a whole vector should not be used any more."""
+
+    message: str = Field(min_length=1, max_length=500, pattern=r"\S")
+    """Shown to everybody who asks for it."""
+    successor: str | None = Field(default=None, min_length=1, max_length=256)
+    """A reference to what should be used in its place, as `acme/guard@~=2.0`."""
+
+
 class AliasDetail(Schema):
     """An alias and the version that it points at."""
 

@@ -26,7 +26,10 @@ from safegene_registry.models.lifecycle import (
     Alias,
     AliasMove,
     AliasMover,
+    Deprecation,
     ProtectedAlias,
+    VectorDeprecation,
+    VersionDeprecation,
 )
 from safegene_registry.models.uploads import (
     Completion,
@@ -44,6 +47,7 @@ __all__ = [
     "ArchitectureRow",
     "Blob",
     "Completion",
+    "Deprecation",
     "EventEnd",
     "EventRow",
     "File",
@@ -58,6 +62,8 @@ __all__ = [
     "Upload",
     "UploadBlob",
     "Vector",
+    "VectorDeprecation",
     "Version",
+    "VersionDeprecation",
     "VersionState",
 ]

@@ -1,8 +1,9 @@
-"""What points at versions and moves.
+"""What points at versions and moves, and what is said of them later.
 
     vectors ─< aliases >─ versions
          └──< alias_moves             what each alias pointed at, and who moved it
     namespaces ─< protected_aliases ─< alias_movers >─ members
+    versions ── version_deprecations, vectors ── vector_deprecations
 
 `alias_moves` is insert-only, held by triggers in the database.
 """
@@ -20,7 +21,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from safegene_registry.db import Base, UtcDateTime
 from safegene_registry.models.catalog import Version
-from safegene_registry.models.columns import PART, created_now
+from safegene_registry.models.columns import PART, StoredText, created_now
 
 
 class Alias(Base):
@@ -105,3 +106,34 @@ class AliasMover(Base):
     vector: Mapped[str] = mapped_column(PART, primary_key=True)
     alias: Mapped[str] = mapped_column(PART, primary_key=True)
     account_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+
+
+class Deprecation:
+    """That something should not be used any more, and what should; by its columns."""
+
+    deprecated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    message: Mapped[str] = mapped_column(StoredText)
+    successor: Mapped[str | None] = mapped_column(
+        StoredText, comment="a reference; null: there is none"
+    )
+    token_id: Mapped[UUID] = mapped_column(
+        ForeignKey("tokens.id"), comment="who said so"
+    )
+
+
+class VersionDeprecation(Deprecation, Base):
+    """A version that should not be used any more. No row: it may be."""
+
+    __tablename__ = "version_deprecations"
+
+    version_id: Mapped[UUID] = mapped_column(
+        ForeignKey("versions.id"), primary_key=True
+    )
+
+
+class VectorDeprecation(Deprecation, Base):
+    """A vector of which no version should be used any more."""
+
+    __tablename__ = "vector_deprecations"
+
+    vector_id: Mapped[UUID] = mapped_column(ForeignKey("vectors.id"), primary_key=True)

@@ -36,7 +36,7 @@ def test_the_commands_are_there():
     assert list(ALL) == [
         *("extract", "import", "inspect", "push", "search", "compatible", "pull"),
         *("select", "recalibrate", "apply", "merge", "evaluate"),
-        *("frontier", "exchange", "yank", "unyank"),
+        *("frontier", "exchange", "yank", "unyank", "deprecate", "undeprecate"),
         *("alias set", "alias list", "alias history", "alias remove", "alias protect"),
     ]
 

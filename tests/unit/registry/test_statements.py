@@ -30,10 +30,10 @@ STATEMENTS = {
     "GET /metrics": 0,
     "GET /problems/{slug}": 0,
     "GET /v1/vectors": TOKEN + 2,
-    f"GET {VECTOR_PATH}": GUARD + 3,
+    f"GET {VECTOR_PATH}": GUARD + 4,
     f"GET {VECTOR_PATH}/versions": GUARD + 2,
-    f"GET {VECTOR_PATH}/resolve": GUARD + 3,
-    f"GET {VERSION}": GUARD + 2,
+    f"GET {VECTOR_PATH}/resolve": GUARD + 4,
+    f"GET {VERSION}": GUARD + 3,
     f"GET {VERSION}/manifest": GUARD + 1,
     f"GET {VERSION}/files/{{path}}": GUARD + 2,
     f"HEAD {VERSION}/files/{{path}}": GUARD + 2,
@@ -120,7 +120,7 @@ def test_no_route_asks_more_often_where_there_is_more(crowds):
     ranged = routes[f"GET {VECTOR_PATH}/resolve"]
     routes["in a range"] = ranged[0], f"{ranged[1]}?constraint=~%3D1.0"
     routes["by alias"] = ranged[0], f"{ranged[1]}?alias=stable"
-    expected = {**STATEMENTS, "in a range": GUARD + 4, "by alias": GUARD + 3}
+    expected = {**STATEMENTS, "in a range": GUARD + 5, "by alias": GUARD + 4}
 
     one = {route: asked(crowds, *request) for route, request in routes.items()}
     questions = [asked_what_fits(crowds, constraint) for constraint in (None, "<9")]

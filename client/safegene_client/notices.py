@@ -1,0 +1,22 @@
+"""What a registry says of a version that people should know before they use it."""
+
+from safegene_client.answers import ResolvedVersion
+from safegene_client.problems import plain_text
+
+
+def notices(resolved: ResolvedVersion) -> list[str]:
+    """One sentence for each: a yank, a deprecation."""
+    found = []
+    if resolved.yanked is not None:
+        reason = plain_text(resolved.yanked.reason)
+        found.append(f"{resolved.identity} was yanked: {reason}")
+    deprecated = resolved.deprecated
+    if deprecated is not None:
+        about = resolved.identity
+        if deprecated.of == "vector":
+            about = f"{resolved.namespace}/{resolved.name}"
+        text = f"{about} is deprecated: {plain_text(deprecated.message)}"
+        if deprecated.successor is not None:
+            text += f"; use {plain_text(deprecated.successor)}"
+        found.append(text)
+    return found
