@@ -177,13 +177,26 @@ class ExchangedToken(Answer):
 
 
 class UploadPart(Answer):
-    """A part of a blob and where to send it."""
+    """A part of a blob, and whether it is there."""
 
     number: int
     offset: int
     size_bytes: int
     state: Literal["missing", "present"]
-    url: str | None = None
+
+
+class PartAddress(Answer):
+    """Where one part is to be sent."""
+
+    number: int
+    url: str
+    headers: dict[str, str] = {}
+
+
+class PartAddresses(Answer):
+    """Where parts are to be sent."""
+
+    parts: tuple[PartAddress, ...] = ()
 
 
 class UploadBlob(Answer):

@@ -1,22 +1,31 @@
 """Sends the blobs of an upload to wherever the registry wants them.
 
 Through the registry itself, straight to its object store, or there in parts, several at
-once. What is sent is read anew for every attempt. A store's address that works no more
-is replaced by asking the registry again, which also tells what is there already.
+once. What is sent is read anew for every attempt, and a part once before: its address
+takes no bytes but those whose sha256 the registry was told. An address that works no
+more is replaced by asking the registry again, which also tells what is there already.
 """
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import NoReturn, TypeVar
+from urllib.parse import quote
 
 from safegene.artifact.digest import CHUNK_BYTES
 from safegene.artifact.manifest import FileEntry, Manifest
-from safegene.errors import RegistryError
-from safegene_client.answers import Upload, UploadBlob, UploadPart
+from safegene.errors import NotFoundError, RegistryError
+from safegene_client.answers import (
+    PartAddress,
+    PartAddresses,
+    Upload,
+    UploadBlob,
+    UploadPart,
+)
 from safegene_client.problems import AddressRefusedError
-from safegene_client.session import Body, Retries, Session
+from safegene_client.session import Body, Retries, Session, json_body
 from safegene_client.storage import storage_errors
 from safegene_client.transfer import Progress
 
@@ -87,13 +96,9 @@ class Sender:
             if blob.state == "present":
                 self._tally.finish(entry.digest, 0, entry.size)
             elif blob.parts:
-                self._send_parts(entry, blob.parts)
+                self._send_parts(upload.id, entry, blob.parts)
             elif blob.url is not None:
-                headers = {
-                    name: value
-                    for name, value in blob.headers.items()
-                    if name.lower().startswith(STORE_HEADER)
-                }
+                headers = store_headers(blob.headers)
                 self._put(entry, blob.url, 0, entry.size, headers=headers)
             else:
                 self._refuse(f"says nowhere to send {entry.path} to")
@@ -117,11 +122,16 @@ class Sender:
         message = f"the registry at {self._session.url} {what}; nothing was published"
         raise RegistryError(message)
 
-    def _send_parts(self, entry: FileEntry, parts: Sequence[UploadPart]) -> None:
+    def _send_parts(
+        self, upload_id: str, entry: FileEntry, parts: Sequence[UploadPart]
+    ) -> None:
+        blob = f"/v1/uploads/{quote(upload_id, safe='')}/blobs/{entry.digest}"
+
         def work(part: UploadPart, stop: threading.Event) -> None:
-            if part.url is None:
-                self._refuse(f"says nowhere to send a part of {entry.path} to")
-            self._put(entry, part.url, part.offset, part.size_bytes, stop=stop)
+            told = self._asked(f"{blob}/parts", entry, part, stop)
+            headers = store_headers(told.headers)
+            span = part.offset, part.size_bytes
+            self._put(entry, told.url, *span, headers=headers, stop=stop)
 
         missing = []
         for part in parts:
@@ -130,6 +140,42 @@ class Sender:
             else:
                 missing.append(part)
         run_at_once(work, missing, workers=PARTS_AT_ONCE)
+
+    def _asked(
+        self, address: str, entry: FileEntry, part: UploadPart, stop: threading.Event
+    ) -> PartAddress:
+        """Where a part is to be sent: an address that takes the bytes of now only."""
+        digest = hashlib.sha256()
+        for chunk in self._chunks(entry, part.offset, part.size_bytes, stop):
+            digest.update(chunk)
+        named = {"number": part.number, "digest": f"sha256:{digest.hexdigest()}"}
+        body = json_body({"parts": [named]})
+        try:
+            answer = self._session.ask(PartAddresses, "POST", address, body=body)
+        except NotFoundError as error:
+            # The transfer has ended: looking at the upload tells what goes on.
+            raise AddressRefusedError(error.detail, status=error.status) from error
+        if [told.number for told in answer.parts] != [part.number]:
+            self._refuse(f"does not say where part {part.number} of {entry.path} goes")
+        return answer.parts[0]
+
+    def _chunks(
+        self,
+        entry: FileEntry,
+        offset: int,
+        size: int,
+        stop: threading.Event | None = None,
+    ) -> Iterator[bytes]:
+        """A range of a file; less if the file is shorter than it was."""
+        path = self._directory / entry.path
+        with storage_errors(path, UNREADABLE), path.open("rb") as stream:
+            stream.seek(offset)
+            while size and (chunk := stream.read(min(CHUNK_BYTES, size))):
+                if stop is not None and stop.is_set():
+                    raise StoppedError
+                self._watch()
+                yield chunk
+                size -= len(chunk)
 
     def _put(
         self,
@@ -142,25 +188,26 @@ class Sender:
         stop: threading.Event | None = None,
     ) -> None:
         """Send a range of a file, the whole of it if that is the range."""
-        path = self._directory / entry.path
 
         def chunks() -> Iterator[bytes]:
             sent = 0
-            with storage_errors(path, UNREADABLE), path.open("rb") as stream:
-                stream.seek(offset)
-                while sent < size and (
-                    chunk := stream.read(min(CHUNK_BYTES, size - sent))
-                ):
-                    if stop is not None and stop.is_set():
-                        raise StoppedError
-                    self._watch()
-                    yield chunk
-                    sent += len(chunk)
-                    self._tally.count(entry.digest, offset, sent)
+            for chunk in self._chunks(entry, offset, size, stop):
+                yield chunk
+                sent += len(chunk)
+                self._tally.count(entry.digest, offset, sent)
 
         body = Body(BLOB_MEDIA_TYPE, size, chunks)
         self._session.send("PUT", url, headers=headers, body=body)
         self._tally.finish(entry.digest, offset, size)
+
+
+def store_headers(given: Mapping[str, str]) -> dict[str, str]:
+    """Of the headers a registry wants sent along, those that a store is to get."""
+    return {
+        name: value
+        for name, value in given.items()
+        if name.lower().startswith(STORE_HEADER)
+    }
 
 
 class StoppedError(Exception):

@@ -180,23 +180,53 @@ class Problem(Schema):
     wanted_bytes: int | None = None
 
 
-class PartTarget(Schema):
-    """A part of a blob, and where to send it."""
+class PartState(Schema):
+    """A part of a blob, and whether it is there."""
 
     number: int
     offset: int
     """First byte of the blob that it holds."""
     size_bytes: int
     state: Literal["missing", "present"]
-    url: str | None = None
-    """Where to PUT the bytes; null when they are there."""
+
+
+class PartSum(Schema):
+    """A part that is to be sent."""
+
+    number: int = Field(ge=1)
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    """Of the part's bytes."""
+
+
+class PartsRequest(Schema):
+    """Where are these parts to be sent?"""
+
+    parts: list[PartSum] = Field(min_length=1, max_length=500)
+
+
+class PartTarget(Schema):
+    """Where to send one part."""
+
+    number: int
+    url: str
+    """Where to PUT these bytes and no others; takes no token, works for a while."""
+    headers: dict[str, str]
+    """Headers to send along."""
+
+
+class PartsAnswer(Schema):
+    """Where parts are to be sent."""
+
+    parts: list[PartTarget]
+    """Those asked for, in the same order."""
 
 
 class BlobTarget(Schema):
     """A blob of an upload, and where to send it.
 
     An absolute `url` leads to the object store: it takes no token, works for a while
-    and is given anew by `GET /v1/uploads/{id}`.
+    and is given anew by `GET /v1/uploads/{id}`. Those of parts are given by
+    `POST /v1/uploads/{id}/blobs/{digest}/parts`, to who knows what is to be sent.
     """
 
     digest: str
@@ -206,7 +236,7 @@ class BlobTarget(Schema):
     """Where to PUT the whole blob; null when it is there, or is sent in parts."""
     headers: dict[str, str] = {}
     """Headers to send along."""
-    parts: list[PartTarget] = []
+    parts: list[PartState] = []
     """All parts, in order, of a blob that is sent in parts."""
 
 

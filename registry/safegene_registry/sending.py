@@ -1,11 +1,12 @@
 """How the blobs of an upload are sent: through the registry, or straight to the store.
 
 Straight means presigned addresses: one for a blob that is sent whole, one a part for a
-large one. A transfer in parts is remembered in the database, so that whoever asks
-again, of whichever replica, is told which parts are missing.
+large one, given to who says what the part's sha256 is. A transfer in parts
+is remembered in the database, so that whoever asks again, of whichever replica, is told
+which parts are missing.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from uuid import UUID
 
 from safegene.artifact.digest import Digest
@@ -13,15 +14,16 @@ from safegene.artifact.manifest import FileEntry, Manifest
 from safegene_registry import publishing_repository, upload_repository
 from safegene_registry.log import get_logger
 from safegene_registry.models import Upload, UploadBlob
-from safegene_registry.problems import ProblemError
-from safegene_registry.schemas import BlobTarget, PartTarget
+from safegene_registry.problems import Fault, ProblemError
+from safegene_registry.schemas import BlobTarget, PartState, PartSum, PartTarget
 from safegene_registry.services import Services
 from safegene_registry.storage import (
     DirectTransfer,
     Multipart,
-    PartAddress,
+    Part,
     StagedBlobMissingError,
     StorageError,
+    cut,
 )
 
 log = get_logger("safegene_registry.sending")
@@ -60,15 +62,15 @@ def missing_target(services: Services, upload_id: UUID, entry: FileEntry) -> Blo
     direct = services.store.direct
     url: str | None = f"/v1/uploads/{upload_id}/blobs/{digest}"
     headers: dict[str, str] = {}
-    parts: list[PartTarget] = []
+    parts: list[PartState] = []
     if direct is not None:
         part_bytes = direct.part_bytes(entry.size)
         if part_bytes is None:
             address = direct.address(upload_id, digest, entry.size)
             url, headers = address.url, dict(address.headers)
         else:
-            found = part_addresses(services, direct, upload_id, entry, part_bytes)
-            url, parts = None, [part_target(part) for part in found]
+            found = parts_of(services, direct, upload_id, entry, part_bytes)
+            url, parts = None, [part_state(part) for part in found]
     return BlobTarget(
         digest=entry.digest,
         size_bytes=entry.size,
@@ -79,24 +81,59 @@ def missing_target(services: Services, upload_id: UUID, entry: FileEntry) -> Blo
     )
 
 
-def part_target(part: PartAddress) -> PartTarget:
+def part_state(part: Part) -> PartState:
     """A part as the interface shows it."""
-    return PartTarget(
+    return PartState(
         number=part.number,
         offset=part.offset,
         size_bytes=part.size,
-        state="present" if part.address is None else "missing",
-        url=None if part.address is None else part.address.url,
+        state="present" if part.present else "missing",
     )
 
 
-def part_addresses(
+def part_targets(
+    services: Services, upload_id: UUID, digest: Digest, wanted: Iterable[PartSum]
+) -> list[PartTarget]:
+    """Where to send some parts of a blob.
+
+    Args:
+        services: the process's parts.
+        upload_id: of the open upload.
+        digest: of the blob.
+        wanted: the parts, and the sha256 of each, which is signed along.
+
+    Raises:
+        ProblemError: `not-found`: no transfer in parts is under way, which looking at
+            the upload would begin; `invalid-request`: it has no such part.
+    """
+    direct = services.store.direct
+    with services.database.reading() as session:
+        known = upload_repository.find_transfer(session, upload_id, str(digest))
+    if direct is None or known is None or known.state != upload_repository.OPEN:
+        raise not_in_parts(digest)
+    transfer = multipart_of(known)
+    parts = {part.number: part for part in cut(known.size_bytes, transfer.part_bytes)}
+    targets = []
+    for index, asked in enumerate(wanted):
+        part = parts.get(asked.number)
+        if part is None:
+            detail = f"{digest} has parts 1 to {len(parts)}, not {asked.number}."
+            fault = Fault(f"/parts/{index}/number", "there is no such part")
+            raise ProblemError(detail, "invalid-request", faults=[fault])
+        checksum = Digest.parse(asked.digest)
+        address = direct.part_address(upload_id, digest, transfer, part, checksum)
+        headers = dict(address.headers)
+        targets.append(PartTarget(number=part.number, url=address.url, headers=headers))
+    return targets
+
+
+def parts_of(
     services: Services,
     direct: DirectTransfer,
     upload_id: UUID,
     entry: FileEntry,
     part_bytes: int,
-) -> list[PartAddress]:
+) -> list[Part]:
     """The parts of a blob; begins the transfer if none is under way."""
     digest = Digest.parse(entry.digest)
     for _ in range(ATTEMPTS):
@@ -202,6 +239,12 @@ def drop_staged(services: Services, upload_id: UUID, digest: Digest) -> None:
     """Throw away what was staged under a digest and is something else."""
     services.store.unstage(upload_id, digest)
     forget_transfer(services, upload_id, digest)
+
+
+def not_in_parts(digest: Digest) -> ProblemError:
+    """The problem."""
+    detail = f"The blob {digest} is not being sent in parts; look at the upload."
+    return ProblemError(detail, "not-found")
 
 
 def no_upload(upload_id: UUID) -> ProblemError:

@@ -126,14 +126,22 @@ class Multipart:
 
 
 @dataclass(frozen=True, slots=True)
-class PartAddress:
+class Part:
     """One part of a blob."""
 
     number: int
     offset: int
     size: int
-    address: Address | None
-    """None when the part is there."""
+    present: bool = False
+    """Whether the store is known to have it."""
+
+
+def cut(size: int, part_bytes: int) -> list[Part]:
+    """The parts of a blob of `size` bytes; all but the last have `part_bytes`."""
+    return [
+        Part(number, start, min(part_bytes, size - start))
+        for number, start in enumerate(range(0, size, part_bytes), 1)
+    ]
 
 
 OpenFile = Callable[[Digest], AbstractContextManager[BinaryIO]]
@@ -158,11 +166,29 @@ class DirectTransfer(Protocol):
 
     def parts(
         self, upload_id: UUID, digest: Digest, size: int, parts: Multipart
-    ) -> list[PartAddress]:
-        """Every part, with where to PUT those that are missing.
+    ) -> list[Part]:
+        """Every part, and which of them are there.
 
         Raises:
             StagedBlobMissingError: the store knows the transfer no more.
+        """
+
+    def part_address(
+        self,
+        upload_id: UUID,
+        digest: Digest,
+        parts: Multipart,
+        part: Part,
+        checksum: Digest,
+    ) -> Address:
+        """Where to PUT a part; it takes these bytes only, if the store checks.
+
+        Args:
+            upload_id: of the upload.
+            digest: of the blob.
+            parts: the transfer.
+            part: one of its parts, as `parts` or `cut` told it.
+            checksum: sha256 of the part.
         """
 
     def assemble(

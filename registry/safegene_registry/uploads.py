@@ -4,6 +4,7 @@ Every call opens an upload of its own, so that one sender's giving up never take
 ground from under another. `publishing` completes them.
 """
 
+from collections.abc import Iterable
 from uuid import UUID, uuid4
 
 from safegene.artifact.digest import Digest
@@ -13,6 +14,7 @@ from safegene_registry import (
     completion_repository,
     publishing_repository,
     reservation_repository,
+    sending,
 )
 from safegene_registry.access import Principal, reader_of
 from safegene_registry.admission import check_opening, check_sizes
@@ -21,7 +23,7 @@ from safegene_registry.manifests import read_manifest
 from safegene_registry.models import Upload
 from safegene_registry.problems import ProblemError
 from safegene_registry.removal_repository import database_time
-from safegene_registry.schemas import BlobTarget, UploadDetail
+from safegene_registry.schemas import BlobTarget, PartSum, PartTarget, UploadDetail
 from safegene_registry.sending import blob_targets, no_upload
 from safegene_registry.services import Services
 from safegene_registry.storage import BlobStore, BlobWriter, StagedBlobMissingError
@@ -184,6 +186,25 @@ def begin_blob(
     if upload.state == PUBLISHED:
         return None
     return services.store.receive(upload_id, digest, size), size
+
+
+def part_targets(
+    services: Services,
+    principal: Principal,
+    upload_id: UUID,
+    digest: Digest,
+    wanted: Iterable[PartSum],
+) -> list[PartTarget]:
+    """Where to send some parts of a blob.
+
+    Raises:
+        ProblemError: `not-found` for an upload that there is not, or a blob that is
+            not being sent in parts; `invalid-request` for a part that it has not.
+    """
+    upload = find_upload(services, principal, upload_id)
+    if upload.state == PUBLISHED:
+        raise sending.not_in_parts(digest)
+    return sending.part_targets(services, upload_id, digest, wanted)
 
 
 def finish_blob(

@@ -244,8 +244,8 @@ class World:
             namespace: which, where the route is about one.
 
         Returns:
-            The response: 422 to a blob and 409 to a completion are of those who may,
-            since the bytes are wrong.
+            The response: 422 to a blob or its parts and 409 to a completion are of
+            those who may, since the bytes are wrong, and no part is asked for.
         """
         secret, token = self.token(asker)
         if namespace == ABSENT:
@@ -344,6 +344,7 @@ REQUESTS: dict[str, Maker] = {
     f"GET {UPLOADS}": of_upload(),
     f"DELETE {UPLOADS}": of_upload(),
     f"PUT {UPLOADS}/blobs/{{digest}}": of_upload(content=b"?"),
+    f"POST {UPLOADS}/blobs/{{digest}}/parts": of_upload(json={"parts": []}),
     f"POST {UPLOADS}/complete": of_upload(),
     "GET /v1/namespaces": fixed(),
     "POST /v1/namespaces": lambda world, *_: Wanted(

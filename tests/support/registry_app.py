@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 from support.stores import keys_of
 
+from safegene.artifact.digest import digest_bytes
 from safegene.artifact.manifest import Manifest
 
 MANIFEST_MEDIA_TYPE = "application/vnd.safegene.manifest+json"
@@ -122,21 +123,42 @@ class AppRegistry:
         for blob in upload["blobs"]:
             if blob["state"] == "missing":
                 data = (directory / names[blob["digest"]]).read_bytes()
-                self.send_blob(blob, data)
+                self.send_blob(upload, blob, data)
         return upload
 
-    def send_blob(self, blob: dict[str, Any], data: bytes) -> None:
+    def send_blob(
+        self, upload: dict[str, Any], blob: dict[str, Any], data: bytes
+    ) -> None:
         """Send a blob as the registry says: to itself, or straight to the store."""
         for part in blob["parts"]:
-            if part["url"] is not None:
-                span = slice(part["offset"], part["offset"] + part["size_bytes"])
-                sent = self.client.put(part["url"], content=data[span])
+            if part["state"] == "missing":
+                sent = self.send_part(upload, blob, part, data)
                 assert sent.status_code == 200, sent.text
         if blob["url"] is not None:
             own = self.auth if blob["url"].startswith("/") else {}
             headers = {**own, **blob["headers"]}
             sent = self.client.put(blob["url"], content=data, headers=headers)
             assert sent.status_code in (200, 204), sent.text
+
+    def send_part(
+        self,
+        upload: dict[str, Any],
+        blob: dict[str, Any],
+        part: dict[str, Any],
+        data: bytes,
+    ) -> Any:
+        """Send one part of a blob whose bytes are `data`; the store's response."""
+        mine = data[part["offset"] : part["offset"] + part["size_bytes"]]
+        answer = self.address_parts(upload, blob, parts_request(part, mine))
+        assert answer.status_code == 200, answer.text
+        (target,) = answer.json()["parts"]
+        return self.client.put(target["url"], content=mine, headers=target["headers"])
+
+    def address_parts(
+        self, upload: dict[str, Any], blob: dict[str, Any], wanted: Any
+    ) -> Any:
+        """Ask where parts of a blob are to be sent; the response."""
+        return self.client.post(parts_url(upload, blob), json=wanted, headers=self.auth)
 
     def publish(self, manifest: Manifest, directory: Path) -> Any:
         """The whole way; the response of the last step."""
@@ -168,6 +190,17 @@ class AppRegistry:
         self.app.state.services = dataclasses.replace(
             self.services, now=lambda: now, settings=settings
         )
+
+
+def parts_url(upload: dict[str, Any], blob: dict[str, Any]) -> str:
+    """Where to ask for the addresses of a blob's parts."""
+    return f"/v1/uploads/{upload['id']}/blobs/{blob['digest']}/parts"
+
+
+def parts_request(part: dict[str, Any], data: bytes) -> dict[str, Any]:
+    """Asks where to send these bytes as one part of a blob."""
+    named = {"number": part["number"], "digest": str(digest_bytes(data))}
+    return {"parts": [named]}
 
 
 def bearer(token: str) -> dict[str, str]:

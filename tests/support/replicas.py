@@ -9,7 +9,12 @@ from typing import Any
 
 import httpx
 from safegene_registry.problems import PROBLEM_MEDIA_TYPE
-from support.registry_app import MANIFEST_MEDIA_TYPE, bearer
+from support.registry_app import (
+    MANIFEST_MEDIA_TYPE,
+    bearer,
+    parts_request,
+    parts_url,
+)
 from support.s3_stores import s3_settings
 from support.services import S3Bucket
 
@@ -157,9 +162,18 @@ class Publisher:
             self.put(blob["url"], data, blob["headers"])
         for part in [] if self.through else blob["parts"]:
             end = part["offset"] + part["size_bytes"]
-            self.put(part["url"], data[part["offset"] : end], {})
+            self.put_part(blob, part, data[part["offset"] : end])
             self.step("part sent")
         self.step("blob sent")
+
+    def put_part(self, blob: dict[str, Any], part: dict[str, Any], data: bytes) -> None:
+        """Send one part to where the replica says."""
+        wanted = parts_request(part, data)
+        answer = self.client.post(parts_url(self.upload, blob), json=wanted)
+        assert answer.status_code == 200, answer.text
+        (target,) = answer.json()["parts"]
+        self.step("part addressed")
+        self.put(target["url"], data, target["headers"])
 
     def put(self, url: str, data: bytes, headers: dict[str, str]) -> None:
         """Send bytes to a replica or to its store."""

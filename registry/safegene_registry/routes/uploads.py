@@ -17,7 +17,13 @@ from safegene_registry.guards import Announcer, Uploader
 from safegene_registry.problems import ProblemError, problem_body
 from safegene_registry.routes.media import MANIFEST_MEDIA_TYPE
 from safegene_registry.routes.responses import BINARY_SCHEMA, problems
-from safegene_registry.schemas import Problem, UploadDetail, VersionDetail
+from safegene_registry.schemas import (
+    PartsAnswer,
+    PartsRequest,
+    Problem,
+    UploadDetail,
+    VersionDetail,
+)
 from safegene_registry.services import ServicesDep
 from safegene_registry.storage import BlobWriter
 
@@ -139,6 +145,24 @@ async def put_blob(
     finally:
         # Not in a thread: it must run although the server is being stopped.
         writer.abort()
+
+
+@router.post("/{upload_id}/blobs/{digest}/parts")
+def address_parts(
+    *,
+    response: Response,
+    services: ServicesDep,
+    access: Uploader,
+    upload_id: UUID,
+    digest: DigestPath,
+    wanted: PartsRequest,
+) -> PartsAnswer:
+    """Where to send parts of a large blob; each address takes only the bytes named."""
+    response.headers.update(NO_STORE)
+    found = uploads.part_targets(
+        services, access.caller, upload_id, Digest.parse(digest), wanted.parts
+    )
+    return PartsAnswer(parts=found)
 
 
 async def received_chunks(

@@ -2,22 +2,24 @@
 
 Each lets its holder do one thing for a while: send these many bytes to one staging key
 or as one part of it, or read one final blob. The length of what is sent is signed, and
-of a blob sent whole its sha256, too, which some servers check and others ignore.
+its sha256, too, which some servers check and others ignore.
 """
 
 from base64 import b64encode
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 from safegene.artifact.digest import Digest
 from safegene_registry.s3.bucket import PartInfo, S3Bucket
 from safegene_registry.s3.client import ObjectMissingError
-from safegene_registry.s3.copying import spans
 from safegene_registry.s3.keys import final_key, staging_key
 from safegene_registry.storage import (
     Address,
     Multipart,
-    PartAddress,
+    Part,
     StagedBlobMissingError,
+    cut,
 )
 
 MANY_PARTS = 500
@@ -44,14 +46,9 @@ class S3DirectTransfer:
 
     def address(self, upload_id: UUID, digest: Digest, size: int) -> Address:
         """Where to PUT a whole blob; it takes these bytes only, if the store checks."""
-        checksum = b64encode(bytes.fromhex(digest.hex)).decode()
-        url = self.bucket.presigned(
-            "put_object",
-            Key=staging_key(upload_id, digest),
-            ContentLength=size,
-            ChecksumSHA256=checksum,
+        return self._address(
+            "put_object", digest, Key=staging_key(upload_id, digest), ContentLength=size
         )
-        return Address(url, {"x-amz-checksum-sha256": checksum})
 
     def begin_parts(
         self, upload_id: UUID, digest: Digest, part_bytes: int
@@ -67,30 +64,37 @@ class S3DirectTransfer:
 
     def parts(
         self, upload_id: UUID, digest: Digest, size: int, parts: Multipart
-    ) -> list[PartAddress]:
-        """Every part, with where to PUT those that are missing."""
+    ) -> list[Part]:
+        """Every part, and which of them are there."""
         key = staging_key(upload_id, digest)
         present = self._present(key, digest, size, parts)
         return [
-            PartAddress(
-                number,
-                span.start,
-                len(span),
-                None
-                if number in present
-                else Address(
-                    self.bucket.presigned(
-                        "upload_part",
-                        Key=key,
-                        UploadId=parts.id,
-                        PartNumber=number,
-                        ContentLength=len(span),
-                    ),
-                    {},
-                ),
-            )
-            for number, span in enumerate(spans(size, parts.part_bytes), 1)
+            replace(part, present=part.number in present)
+            for part in cut(size, parts.part_bytes)
         ]
+
+    def part_address(
+        self,
+        upload_id: UUID,
+        digest: Digest,
+        parts: Multipart,
+        part: Part,
+        checksum: Digest,
+    ) -> Address:
+        """Where to PUT a part; it takes these bytes only, if the store checks."""
+        return self._address(
+            "upload_part",
+            checksum,
+            Key=staging_key(upload_id, digest),
+            UploadId=parts.id,
+            PartNumber=part.number,
+            ContentLength=part.size,
+        )
+
+    def _address(self, operation: str, checksum: Digest, **parameters: Any) -> Address:
+        encoded = b64encode(bytes.fromhex(checksum.hex)).decode()
+        url = self.bucket.presigned(operation, ChecksumSHA256=encoded, **parameters)
+        return Address(url, {"x-amz-checksum-sha256": encoded})
 
     def assemble(
         self, upload_id: UUID, digest: Digest, size: int, parts: Multipart
@@ -98,7 +102,7 @@ class S3DirectTransfer:
         """Make the staged blob of its parts; False while some are missing."""
         key = staging_key(upload_id, digest)
         present = self._present(key, digest, size, parts)
-        if len(present) < len(spans(size, parts.part_bytes)):
+        if len(present) < len(cut(size, parts.part_bytes)):
             return False
         try:
             self.bucket.complete(
@@ -124,13 +128,11 @@ class S3DirectTransfer:
         self, key: str, digest: Digest, size: int, parts: Multipart
     ) -> dict[int, PartInfo]:
         """The newest parts that are as long as they should be, by number."""
-        wanted = dict(enumerate(spans(size, parts.part_bytes), 1))
+        wanted = {part.number: part.size for part in cut(size, parts.part_bytes)}
         try:
             found = self.bucket.parts(key, parts.id)
         except ObjectMissingError as error:
             raise StagedBlobMissingError(str(digest)) from error
         return {
-            part.number: part
-            for part in found
-            if part.number in wanted and part.size == len(wanted[part.number])
+            part.number: part for part in found if wanted.get(part.number) == part.size
         }

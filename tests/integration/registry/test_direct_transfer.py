@@ -1,11 +1,10 @@
 """Presigned addresses of a real S3 server: what they let their holder do, and what not.
 
-As in `test_store_qualification`, `-m slow` puts the second server to them.
+As in `test_store_qualification`, `-m slow` puts the second server to them. Those of
+parts are in `test_direct_parts`.
 """
 
-import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -15,18 +14,24 @@ import pytest
 from safegene_registry.s3.direct import S3DirectTransfer
 from safegene_registry.s3.keys import final_key, staging_key
 from safegene_registry.storage import StagedBlobMissingError, StagedBlobWrongError
-from support.s3_stores import MIB, s3_store
+from support.presigned import (
+    LARGE,
+    LARGE_DIGEST,
+    PART,
+    address_of,
+    begin,
+    bytes_of,
+    elsewhere,
+    parts_of,
+    put,
+)
+from support.s3_stores import s3_store
 
 from safegene.artifact.digest import digest_bytes
 
 DATA = b"some bytes of a blob"
 WRONG = b"others of that length"[: len(DATA)]
 DIGEST = digest_bytes(DATA)
-PART = 5 * MIB
-"""The least that S3 servers take."""
-
-LARGE = os.urandom(2 * PART + 1000)
-LARGE_DIGEST = digest_bytes(LARGE)
 FILE = {
     "name": "adapter_model.safetensors",
     "media_type": "application/octet-stream",
@@ -43,45 +48,6 @@ def store(bucket):
 def direct(store):
     """Blobs above 5 MiB are sent in parts of 5 MiB."""
     return S3DirectTransfer(store.bucket, PART)
-
-
-def put(address, data: bytes, **headers: str) -> int:
-    sent = httpx.put(address.url, content=data, headers={**address.headers, **headers})
-    return sent.status_code
-
-
-def elsewhere(url: str, key: str, other: str) -> str:
-    """The same address, for another key."""
-    assert key in url
-    return url.replace(key, other)
-
-
-def begin(direct, upload_id):
-    size = direct.part_bytes(len(LARGE))
-    return direct.begin_parts(upload_id, LARGE_DIGEST, size)
-
-
-def parts_of(direct, upload_id, multipart):
-    return direct.parts(upload_id, LARGE_DIGEST, len(LARGE), multipart)
-
-
-def bytes_of(part) -> bytes:
-    return LARGE[part.offset : part.offset + part.size]
-
-
-def send_missing(direct, upload_id, multipart) -> list[int]:
-    """Send what is missing, as a client does; the numbers of the parts."""
-    missing = [p for p in parts_of(direct, upload_id, multipart) if p.address]
-    for part in missing:
-        assert put(part.address, bytes_of(part)) == 200
-    return [part.number for part in missing]
-
-
-def test_parts_are_made_larger_instead_of_more(direct):
-    """At most 500 of them, all of the size of the setting up to there."""
-    sizes = [PART, PART + 1, 500 * PART, 500 * PART + 1]
-
-    assert [direct.part_bytes(size) for size in sizes] == [None, PART, PART, PART + 1]
 
 
 def test_a_blob_is_sent_to_its_staging_key(store, direct):
@@ -141,15 +107,15 @@ def test_no_address_writes_anything_but_its_own_staging_key(store, direct):
     multipart = begin(direct, upload_id)
     part = parts_of(direct, upload_id, multipart)[0]
     tried = []
-    for url, digest, data in (
-        (address.url, DIGEST, DATA),
-        (part.address.url, LARGE_DIGEST, bytes_of(part)),
+    for given, digest, data in (
+        (address, DIGEST, DATA),
+        (address_of(direct, upload_id, multipart, part), LARGE_DIGEST, bytes_of(part)),
     ):
         mine = staging_key(upload_id, digest)
         for key in (final_key(digest), staging_key(other, digest)):
-            moved = elsewhere(url, mine, key)
-            tried.append(httpx.put(moved, content=data, headers=address.headers))
-        tried += [httpx.get(url), httpx.delete(url), httpx.post(url)]
+            moved = elsewhere(given.url, mine, key)
+            tried.append(httpx.put(moved, content=data, headers=given.headers))
+        tried += [ask(given.url) for ask in (httpx.get, httpx.delete, httpx.post)]
 
     assert {answer.status_code for answer in tried} <= {400, 403, 405}
     assert list(store.untouched(datetime.now(UTC) + timedelta(hours=1))) == []
@@ -182,143 +148,6 @@ def test_an_address_expires(bucket):
 
     assert put(address, DATA) == 403
     assert httpx.get(download).status_code == 403
-
-
-def test_large_blobs_are_sent_in_parts(store, direct):
-    """Parts tile the blob; together they are staged, and final after a copy."""
-    upload_id = uuid4()
-    multipart = begin(direct, upload_id)
-
-    parts = parts_of(direct, upload_id, multipart)
-    early = direct.assemble(upload_id, LARGE_DIGEST, len(LARGE), multipart)
-    sent = send_missing(direct, upload_id, multipart)
-    before = store.staged(upload_id)
-    whole = direct.assemble(upload_id, LARGE_DIGEST, len(LARGE), multipart)
-
-    assert [(p.number, p.offset, p.size) for p in parts] == [
-        (1, 0, PART),
-        (2, PART, PART),
-        (3, 2 * PART, 1000),
-    ]
-    assert (early, sent, before, whole) == (False, [1, 2, 3], {}, True)
-    assert store.staged(upload_id) == {LARGE_DIGEST: len(LARGE)}
-    store.promote(upload_id, LARGE_DIGEST)
-    with store.open(LARGE_DIGEST, start=PART - 5) as blob:
-        assert blob.read(10) == LARGE[PART - 5 : PART + 5]
-
-
-def test_interrupted_parts_go_on_where_they_stopped(direct):
-    """Only what is missing has an address."""
-    upload_id = uuid4()
-    multipart = begin(direct, upload_id)
-    second = parts_of(direct, upload_id, multipart)[1]
-
-    put(second.address, bytes_of(second))
-    left = send_missing(direct, upload_id, multipart)
-
-    assert left == [1, 3]
-    assert all(p.address is None for p in parts_of(direct, upload_id, multipart))
-
-
-def test_a_part_of_another_length_is_refused(direct):
-    """The length of each is signed."""
-    upload_id = uuid4()
-    multipart = begin(direct, upload_id)
-    last = parts_of(direct, upload_id, multipart)[-1]
-
-    statuses = [put(last.address, bytes_of(last)[:-1]), put(last.address, bytes(1001))]
-
-    assert statuses == [403, 403]
-    assert parts_of(direct, upload_id, multipart)[-1].address is not None
-
-
-def test_a_part_sent_again_replaces_the_first(store, direct):
-    """A sender that has not heard the answer sends it again."""
-    upload_id = uuid4()
-    multipart = begin(direct, upload_id)
-    first = parts_of(direct, upload_id, multipart)[0]
-
-    put(first.address, bytes(first.size))
-    time.sleep(1.1)  # servers tell times in whole seconds
-    put(first.address, bytes_of(first))
-    send_missing(direct, upload_id, multipart)
-    direct.assemble(upload_id, LARGE_DIGEST, len(LARGE), multipart)
-
-    store.replace(upload_id, LARGE_DIGEST)  # hashes what is staged
-    assert store.find(LARGE_DIGEST).size == len(LARGE)
-
-
-def test_addresses_of_parts_are_dead_once_they_are_one_blob(store, direct):
-    """Nothing can be added to what was assembled."""
-    upload_id = uuid4()
-    multipart = begin(direct, upload_id)
-    first = parts_of(direct, upload_id, multipart)[0]
-    send_missing(direct, upload_id, multipart)
-    direct.assemble(upload_id, LARGE_DIGEST, len(LARGE), multipart)
-
-    status = put(first.address, bytes(first.size))
-
-    assert status in (403, 404)
-    store.replace(upload_id, LARGE_DIGEST)
-
-
-def test_assembling_at_once_succeeds_everywhere(store, direct):
-    """Two connections complete one upload, or the answer to the first was lost."""
-    upload_id = uuid4()
-    multipart = begin(direct, upload_id)
-    send_missing(direct, upload_id, multipart)
-
-    def assemble(_: int) -> str:
-        try:
-            direct.assemble(upload_id, LARGE_DIGEST, len(LARGE), multipart)
-        except StagedBlobMissingError:
-            # It came late enough to find the transfer ended: looking anew tells.
-            assert LARGE_DIGEST in store.staged(upload_id)
-        return "done"
-
-    with ThreadPoolExecutor(4) as pool:
-        ended = list(pool.map(assemble, range(4)))
-
-    assert ended == ["done"] * 4
-    assert store.staged(upload_id) == {LARGE_DIGEST: len(LARGE)}
-
-
-@pytest.mark.parametrize("end", ["aborted", "discarded"])
-def test_an_ended_transfer_is_known_no_more(store, direct, end):
-    """Its parts are gone, and it is no stray."""
-    upload_id = uuid4()
-    multipart = begin(direct, upload_id)
-    first = parts_of(direct, upload_id, multipart)[0]
-    put(first.address, bytes_of(first))
-
-    if end == "aborted":
-        direct.abort_parts(upload_id, LARGE_DIGEST, multipart)
-        direct.abort_parts(upload_id, LARGE_DIGEST, multipart)
-    else:
-        store.discard(upload_id)
-
-    for act in (direct.parts, direct.assemble):
-        with pytest.raises(StagedBlobMissingError):
-            act(upload_id, LARGE_DIGEST, len(LARGE), multipart)
-    assert put(first.address, bytes_of(first)) in (403, 404)
-    assert list(store.bucket.multiparts("")) == []
-
-
-def test_stale_transfers_are_aborted_by_the_sweep(store, direct):
-    """By owner and age, as everything that is staged."""
-    owned, stray = uuid4(), uuid4()
-    for upload_id in (owned, stray):
-        begin(direct, upload_id)
-    now = datetime.now(UTC)
-
-    young = store.discard_strays({owned}, now - timedelta(hours=1))
-    told = store.discard_strays({owned}, now + timedelta(hours=1), dry_run=True)
-    done = store.discard_strays({owned}, now + timedelta(hours=1))
-
-    assert young == []
-    assert told == done == [str(stray)]
-    left = [multipart.key for multipart in store.bucket.multiparts("")]
-    assert left == [staging_key(owned, LARGE_DIGEST)]
 
 
 @pytest.fixture

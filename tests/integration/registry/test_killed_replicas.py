@@ -90,6 +90,10 @@ ROWS = {
         "s3.writer:S3BlobWriter.finish", through=True
     ),
     "blob staged by the replica": after("s3.writer:S3BlobWriter.finish", through=True),
+    "address of a part signed": after(
+        "s3.direct:S3DirectTransfer.part_address", version=LARGE
+    ),
+    "part addressed": Row("part addressed", version=LARGE),
     "part sent": Row("part sent", version=LARGE),
     "some blobs sent": Row("blob sent"),
     "all blobs sent": Row("all sent"),

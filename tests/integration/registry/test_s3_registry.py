@@ -11,7 +11,7 @@ from safegene_registry.models import Namespace
 from safegene_registry.s3.keys import final_key, staging_key
 from safegene_registry.sweeping import remove_leftovers
 from sqlalchemy import update
-from support.registry_app import Clock, app_registry, new_token
+from support.registry_app import Clock, app_registry, new_token, parts_request
 from support.s3_stores import MIB, s3_settings
 from support.versions import llama_config, write_version
 
@@ -102,8 +102,7 @@ def test_a_large_file_is_sent_in_parts_and_taken_up_again(registry, large):
     tensors = manifest.file(TENSORS_NAME)
     data = (place / TENSORS_NAME).read_bytes()
     blob = next(b for b in upload["blobs"] if b["digest"] == tensors.digest)
-    first = blob["parts"][0]
-    sent = registry.client.put(first["url"], content=data[: first["size_bytes"]])
+    sent = registry.send_part(upload, blob, blob["parts"][0], data)
 
     again = look(registry, upload).json()
     early = registry.complete(upload)
@@ -115,15 +114,60 @@ def test_a_large_file_is_sent_in_parts_and_taken_up_again(registry, large):
         blob = next(b for b in told["blobs"] if b["digest"] == tensors.digest)
         states = [part["state"] for part in blob["parts"]]
         assert states == ["present", *["missing"] * (len(states) - 1)]
-        assert blob["parts"][0]["url"] is None
     assert early.status_code == 409
     assert len(list(registry.services.store.bucket.multiparts(""))) == 1
     for blob in third["blobs"]:
         path = next(e.path for e in manifest.files if e.digest == blob["digest"])
-        registry.send_blob(blob, (place / path).read_bytes())
+        registry.send_blob(upload, blob, (place / path).read_bytes())
     assert registry.complete(upload).status_code == 201
     check_published(registry, manifest, place)
     assert keys(registry, "staging/") == []
+
+
+def test_the_address_of_a_part_takes_the_bytes_named_and_no_others(registry, large):
+    """Not without their sha256 either; and it is nobody else's to keep."""
+    manifest, place = large
+    upload = registry.open_upload(manifest.to_bytes()).json()
+    blob = next(b for b in upload["blobs"] if b["parts"])
+    last = blob["parts"][-1]
+    data = (place / TENSORS_NAME).read_bytes()[last["offset"] :]
+
+    answer = registry.address_parts(upload, blob, parts_request(last, data))
+    (target,) = answer.json()["parts"]
+    bare = registry.client.put(target["url"], content=data)
+    wrong = registry.client.put(
+        target["url"], content=data[::-1], headers=target["headers"]
+    )
+    again = look(registry, upload).json()
+
+    assert answer.headers["cache-control"] == "no-store"
+    assert target["number"] == last["number"]
+    assert bare.status_code == 403
+    assert wrong.status_code in (200, 400)
+    if wrong.status_code == 400:  # not every server looks
+        (seen,) = [b["parts"][-1] for b in again["blobs"] if b["parts"]]
+        assert seen["state"] == "missing"
+
+
+def test_only_what_is_being_sent_in_parts_has_addresses(registry, large):
+    """Not a part beyond the last, a small blob, or what is published."""
+    manifest, place = large
+    upload = registry.open_upload(manifest.to_bytes()).json()
+    blobs = sorted(upload["blobs"], key=lambda b: b["size_bytes"])
+    wanted = parts_request(blobs[-1]["parts"][0], b"")
+    beyond = {"parts": [*wanted["parts"], {**wanted["parts"][0], "number": 99}]}
+
+    refused = registry.address_parts(upload, blobs[-1], beyond)
+    small = registry.address_parts(upload, blobs[0], wanted)
+    assert registry.publish(manifest, place).status_code == 201
+    registry.complete(upload)
+    late = registry.address_parts(upload, blobs[-1], wanted)
+
+    assert refused.status_code == 422
+    assert "has parts 1 to 3, not 99" in refused.json()["detail"]
+    assert refused.json()["errors"][0]["pointer"] == "/parts/1/number"
+    assert [small.status_code, late.status_code] == [404, 404]
+    assert "look at the upload" in small.json()["detail"]
 
 
 def test_a_transfer_that_the_bucket_aborts_is_begun_anew(registry, large):
@@ -137,7 +181,7 @@ def test_a_transfer_that_the_bucket_aborts_is_begun_anew(registry, large):
     again = look(registry, upload).json()
     for blob in again["blobs"]:
         path = next(e.path for e in manifest.files if e.digest == blob["digest"])
-        registry.send_blob(blob, (place / path).read_bytes())
+        registry.send_blob(upload, blob, (place / path).read_bytes())
 
     assert registry.complete(upload).status_code == 201
 
@@ -148,7 +192,7 @@ def test_an_upload_that_ends_takes_its_transfers_along(registry, large, end, tmp
     manifest, _ = large
     upload = registry.open_upload(manifest.to_bytes()).json()
     blob = next(b for b in upload["blobs"] if b["parts"])
-    registry.client.put(blob["parts"][0]["url"], content=bytes(PART))
+    registry.send_part(upload, blob, blob["parts"][0], bytes(PART))
     bucket = registry.services.store.bucket
     before = list(bucket.multiparts(""))
 
@@ -186,7 +230,7 @@ def test_other_bytes_than_announced_are_refused_and_may_be_sent_again(
     states = {blob["digest"]: blob["state"] for blob in told["blobs"]}
     left = registry.services.store.find(digest)
     blob = next(b for b in told["blobs"] if b["state"] == "missing")
-    registry.send_blob(blob, card)
+    registry.send_blob(upload, blob, card)
     published = registry.complete(upload)
 
     assert refused.status_code == 422

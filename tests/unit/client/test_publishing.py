@@ -9,7 +9,7 @@ from safegene_client.answers import Upload
 from safegene_client.sending import Sender, StoppedError, run_at_once
 from safegene_client.uploads import upload_record
 from support.scripted_server import Reply, json_reply, problem_reply
-from support.upload_registry import UPLOAD, ObjectStore, UploadRegistry
+from support.upload_registry import UPLOAD, ObjectStore, UploadRegistry, asked
 from support.versions import llama_config, write_version
 
 from safegene.artifact.digest import Digest, digest_bytes
@@ -58,10 +58,6 @@ def server(serve, upload):
 def registry(server, tmp_path):
     with Registry(server.url, token=TOKEN, cache=tmp_path / "cache") as made:
         yield made
-
-
-def asked(server):
-    return [(got.method, got.path) for got in server.requests]
 
 
 def records(registry):
@@ -152,7 +148,6 @@ def test_a_store_that_refuses_the_bytes_is_not_asked_again(registry, store, uplo
         pytest.param({"offset": 1}, "do not fit together", id="gap"),
         pytest.param({"size_bytes": 0}, "do not fit together", id="nothing"),
         pytest.param({"size_bytes": 10}, "do not fit together", id="short"),
-        pytest.param({"url": None}, "nowhere to send a part", id="no address"),
     ],
 )
 def test_a_senseless_plan_is_refused(registry, store, upload, change, said):
@@ -163,6 +158,42 @@ def test_a_senseless_plan_is_refused(registry, store, upload, change, said):
 
     with pytest.raises(RegistryError, match=said):
         registry.publish(upload.directory)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        pytest.param([], "does not say where part", id="none"),
+        pytest.param(
+            [{"number": 9, "url": "/x"}], "does not say where part", id="another"
+        ),
+        pytest.param([{"number": 1}], "no PartAddresses", id="no address"),
+    ],
+)
+def test_a_senseless_address_of_a_part_is_refused(registry, upload, parts, said):
+    upload.part_answers = [json_reply({"parts": parts}) for _ in range(4)]
+
+    with pytest.raises(RegistryError, match=said):
+        registry.publish(upload.directory)
+
+
+def test_a_transfer_that_has_ended_is_looked_at_again(registry, server, upload):
+    upload.part_answers = [problem_reply(404, "not-found", "Not sent in parts.")]
+
+    registry.publish(upload.directory)
+
+    assert asked(server).count(("GET", UPLOAD)) == 1
+    check_sent(upload, upload.directory)
+
+
+def test_a_transfer_that_keeps_ending_is_an_error(registry, server, upload):
+    gone = problem_reply(404, "not-found", "Not sent in parts.")
+    upload.part_answers = [gone] * 100
+
+    with pytest.raises(TransportError, match="Not sent in parts"):
+        registry.publish(upload.directory)
+
+    assert ("POST", COMPLETE) not in asked(server)
 
 
 def test_a_blob_without_an_address_is_refused(registry, upload):

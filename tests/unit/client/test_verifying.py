@@ -7,7 +7,7 @@ from safegene_client import Registry
 from safegene_client.answers import Upload
 from safegene_client.publishing import verify_readable
 from safegene_client.sending import Sender
-from support.upload_registry import UPLOAD, ObjectStore, UploadRegistry
+from support.upload_registry import UPLOAD, ObjectStore, UploadRegistry, asked
 from support.versions import write_version
 
 from safegene.artifact.manifest import TENSORS_NAME
@@ -58,10 +58,6 @@ def registry(server, tmp_path):
 def _large(monkeypatch):
     """What is small counts as large."""
     monkeypatch.setattr("safegene_client.publishing.SMALL_BYTES", 0)
-
-
-def asked(server):
-    return [(got.method, got.path) for got in server.requests]
 
 
 def test_of_what_is_small_and_damaged_the_registry_hears_nothing(

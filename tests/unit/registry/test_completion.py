@@ -85,7 +85,7 @@ def test_once_mended_it_can_be_completed(registry, tmp_path):
     told = wait(registry, upload)
     for blob in told["blobs"]:
         path = next(e.path for e in manifest.files if e.digest == blob["digest"])
-        registry.send_blob(blob, (tmp_path / "v" / path).read_bytes())
+        registry.send_blob(upload, blob, (tmp_path / "v" / path).read_bytes())
 
     answer = registry.complete(upload)
     ended = wait(registry, upload)
