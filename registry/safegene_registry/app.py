@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from safegene import __version__
 from safegene_registry.completion import give_up
 from safegene_registry.db import THREADS
+from safegene_registry.events.live import Live
 from safegene_registry.guards import check_guards
 from safegene_registry.metrics import Metrics
 from safegene_registry.middleware import BodyLimitMiddleware, RequestMiddleware
@@ -23,6 +24,7 @@ from safegene_registry.routes import (
     aliases,
     compatibility,
     deprecations,
+    events,
     health,
     namespaces,
     publishers,
@@ -47,7 +49,7 @@ everything else needs one. Every answer that is not a success is an RFC 9457 pro
 
 ROUTERS = (
     *(vectors, yanks, aliases, deprecations, uploads, compatibility),
-    *(namespaces, tokens, publishers, health),
+    *(namespaces, events, tokens, publishers, health),
 )
 
 
@@ -70,6 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
         metrics.watch(services.database, limiter)
         app.state.services = services
         app.state.readiness = Readiness(services)
+        app.state.live = Live(services.database, limit=settings.max_listeners)
         services.usage.start()
         try:
             if settings.s3_bucket is None:
@@ -81,6 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
                 give_up(services, left)
         finally:
             app.state.readiness.close()
+            await app.state.live.close()
             services.usage.stop()
             services.database.dispose()
 

@@ -11,6 +11,9 @@ from starlette.types import Receive, Scope, Send
 EXTENSION = "http.response.zerocopysend"
 """Of ASGI: the server is given an open file, and no bytes."""
 
+BREAK_OFF = "safegene.response.breakoff"
+"""Our own server's: the connection ends here and now, whatever was not received."""
+
 READ_BYTES = 1 << 20
 
 

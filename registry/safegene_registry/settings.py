@@ -126,6 +126,9 @@ class Settings(BaseSettings):
     exchange_limit_per_minute: int | None = Field(default=60, gt=0)
     """JWTs of CI jobs a minute that one address may have exchanged at each replica."""
 
+    max_listeners: int = Field(default=1000, gt=0)
+    """Streams of events at once at each replica; one caller gets a quarter of them."""
+
     oidc_issuers: Annotated[tuple[str, ...], NoDecode] = ()
     """Issuers of JWTs that trusted publishers may name, to the letter, with commas."""
 

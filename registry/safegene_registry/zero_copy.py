@@ -17,7 +17,12 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from safegene_registry.file_response import EXTENSION, READ_BYTES, short_file
+from safegene_registry.file_response import (
+    BREAK_OFF,
+    EXTENSION,
+    READ_BYTES,
+    short_file,
+)
 
 PIECE_BYTES = 8 << 20
 """Bytes that are looked after at a time: made sure that they are in memory."""
@@ -70,11 +75,15 @@ class ZeroCopyProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     async def offer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application with the extension."""
+        """Run the application with the extensions."""
         # Not `self.cycle`, which is the newest one where requests come in a row.
         cycle: RequestResponseCycle = cast("Any", send).__self__
 
         async def send_any(message: Message) -> None:
+            if message["type"] == BREAK_OFF:
+                # What was not received so far never will be.
+                self.transport.abort()
+                return
             if message["type"] == EXTENSION:
                 await self.send_file(cycle, message)
                 message = {
@@ -83,7 +92,11 @@ class ZeroCopyProtocol(HttpToolsProtocol):
                 }
             await send(message)
 
-        scope["extensions"] = {**scope.get("extensions", {}), EXTENSION: {}}
+        scope["extensions"] = {
+            **scope.get("extensions", {}),
+            EXTENSION: {},
+            BREAK_OFF: {},
+        }
         await cast("Any", self.plain_app)(scope, receive, send_any)
 
     async def send_file(self, cycle: RequestResponseCycle, message: Message) -> None:

@@ -367,6 +367,8 @@ REQUESTS: dict[str, Maker] = {
     f"DELETE {RULES}/{{alias}}": lambda world, _asker, namespace, _token: Wanted(
         {"alias": world.rule(namespace)}
     ),
+    f"GET {NAMESPACE}/events": fixed(),
+    f"GET {NAMESPACE}/events/stream": fixed(params={"after": 0, "seconds": 0}),
     f"GET {NAMESPACE}/publishers": fixed(),
     f"POST {NAMESPACE}/publishers": lambda world, *_: Wanted(
         body={

@@ -1,12 +1,13 @@
 """Every SQL statement about events."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import select, union
+from sqlalchemy import or_, select, union
 from sqlalchemy.orm import Session
 
 from safegene.artifact.canonical import canonical_json
 from safegene_registry.events.chain import Link
+from safegene_registry.events.kinds import OWNERS_ONLY
 from safegene_registry.lock_repository import insert_missing
 from safegene_registry.models import EventEnd, EventRow
 
@@ -55,12 +56,28 @@ def add_events(session: Session, links: Sequence[tuple[Link, str]]) -> None:
 
 
 def list_events(
-    session: Session, namespace: str, *, after: int, limit: int
+    session: Session,
+    namespace: str,
+    *,
+    after: int,
+    limit: int,
+    everything: bool = True,
 ) -> Sequence[EventRow]:
-    """Events of a namespace behind a position, in their order."""
+    """Events of a namespace behind a position, in their order.
+
+    Args:
+        session: of the transaction.
+        namespace: whose chain.
+        after: the position.
+        limit: at most so many.
+        everything: also those that are for owners only.
+    """
     query = select(EventRow).where(
         EventRow.namespace == namespace, EventRow.position > after
     )
+    if not everything:
+        hidden = (EventRow.kind.startswith(f"{subject}.") for subject in OWNERS_ONLY)
+        query = query.where(~or_(*hidden))
     return session.scalars(query.order_by(EventRow.position).limit(limit)).all()
 
 
@@ -75,3 +92,11 @@ def namespaces_with_events(session: Session) -> set[str]:
     """Namespaces that have a chain, or something left of one."""
     found = union(select(EventEnd.namespace), select(EventRow.namespace))
     return set(session.scalars(found))
+
+
+def find_ends(session: Session, namespaces: Collection[str]) -> dict[str, int]:
+    """Position of the last event of each namespace that has a chain."""
+    query = select(EventEnd.namespace, EventEnd.position).where(
+        EventEnd.namespace.in_(list(namespaces))
+    )
+    return {row.namespace: row.position for row in session.execute(query)}

@@ -38,3 +38,9 @@ and for everybody who may read the namespace."""
 def is_for_readers(kind: str) -> bool:
     """Whether everybody who may read the namespace sees events of a kind."""
     return kind.partition(".")[0] not in OWNERS_ONLY
+
+
+ENDS_STREAMS = frozenset(
+    {Kind.VISIBILITY_CHANGED, Kind.MEMBER_SET, Kind.MEMBER_REMOVED, Kind.TOKEN_REVOKED}
+)
+"""After these, whoever listens comes again and is held against the rules anew."""

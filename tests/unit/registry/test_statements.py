@@ -45,6 +45,8 @@ STATEMENTS = {
     "GET /v1/namespaces/{namespace}": GUARD + 3,
     "GET /v1/namespaces/{namespace}/members": GUARD + 1,
     f"GET {RULES}": GUARD + 2,
+    "GET /v1/namespaces/{namespace}/events": GUARD + 2,
+    "GET /v1/namespaces/{namespace}/events/stream": GUARD + 1,
     "GET /v1/namespaces/{namespace}/publishers": GUARD + 1,
     "GET /v1/whoami": TOKEN + 2,
     "GET /v1/tokens": TOKEN + 1,
@@ -117,6 +119,8 @@ def test_no_route_asks_more_often_where_there_is_more(crowds):
         for name, value in {**PLACES, "upload_id": upload}.items():
             path = path.replace("{" + name + "}", value)
         routes[route] = method, path
+    stream = "GET /v1/namespaces/{namespace}/events/stream"
+    routes[stream] = "GET", f"{routes[stream][1]}?seconds=0"
     ranged = routes[f"GET {VECTOR_PATH}/resolve"]
     routes["in a range"] = ranged[0], f"{ranged[1]}?constraint=~%3D1.0"
     routes["by alias"] = ranged[0], f"{ranged[1]}?alias=stable"

@@ -1,0 +1,230 @@
+"""Events as they happen, for all who listen at one replica.
+
+However many listen, the replica asks the database one question a moment: how far are
+the chains that somebody listens to? What is new is read once, kept for a while, and
+handed to everybody. Between two events a listener is a coroutine that waits; it has no
+thread and no connection of the database. Each reads at its own pace from what is kept,
+and from the database what is kept no longer, so a slow one costs the others nothing.
+Everything here but `_look` and `_read` runs on the event loop, which keeps it free of
+races.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from safegene_registry.db import Database
+from safegene_registry.events import event_repository
+from safegene_registry.events.feed import event_detail
+from safegene_registry.events.kinds import is_for_readers
+from safegene_registry.log import get_logger
+from safegene_registry.models import EventRow
+from safegene_registry.problems import ProblemError
+
+log = get_logger("safegene_registry.events")
+
+Found = TypeVar("Found")
+
+POLL_SECONDS = 0.2
+"""How long an event may go unnoticed by the other replicas."""
+
+KEPT = 1000
+"""Events of a namespace that are kept for those who are a little behind."""
+
+READ_AT_ONCE = 200
+"""Events that are read in one go."""
+
+THREADS = 2
+"""That read; those who were away for long wait for each other, and for nobody else."""
+
+RETRY_SECONDS = 10
+"""What is said to those for whom there is no room."""
+
+SHARE = 4
+"""One caller gets at most one of so many parts of the room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event in the two forms in which it is sent."""
+
+    position: int
+    kind: str
+    to_owners: str
+    to_readers: str | None
+    """None: it is not for them."""
+
+
+def told(row: EventRow) -> Told:
+    """An event, rendered once for everybody."""
+    readable = event_detail(row, everything=False).model_dump_json()
+    return Told(
+        row.position,
+        row.kind,
+        event_detail(row, everything=True).model_dump_json(),
+        readable if is_for_readers(row.kind) else None,
+    )
+
+
+@dataclass(slots=True)
+class Room:
+    """A namespace that somebody listens to."""
+
+    position: int
+    """Of the last event that is known here."""
+    kept: deque[Told] = field(default_factory=lambda: deque(maxlen=KEPT))
+    listeners: set[asyncio.Event] = field(default_factory=set)
+
+    def add(self, events: Sequence[Told]) -> None:
+        """Take what is new, and wake everybody."""
+        for event in events:
+            if event.position == self.position + 1:
+                self.kept.append(event)
+                self.position = event.position
+        for listener in self.listeners:
+            listener.set()
+
+    def behind(self, position: int) -> Sequence[Told] | None:
+        """What is kept behind a position; None: that is not kept any more."""
+        missing = self.position - position
+        if missing > len(self.kept):
+            return None
+        return list(self.kept)[len(self.kept) - missing :][:READ_AT_ONCE]
+
+
+class Live:
+    """Watches the chains that somebody listens to.
+
+    Args:
+        database: of the registry.
+        limit: of listeners at once.
+    """
+
+    def __init__(self, database: Database, *, limit: int) -> None:
+        self.database = database
+        self.limit = limit
+        self.rooms: dict[str, Room] = {}
+        self.callers: Counter[str] = Counter()
+        self.is_ending = False
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="events")
+        self._watch: asyncio.Task[None] | None = None
+
+    def check_room(self, caller: str) -> None:
+        """Make sure that there is room for one more listener.
+
+        Raises:
+            ProblemError: `rate-limited`: there is none, for this caller or at all.
+        """
+        share = max(1, self.limit // SHARE)
+        if self.callers.total() >= self.limit or self.callers[caller] >= share:
+            detail = (
+                f"{self.callers.total()} of at most {self.limit} listen here already,"
+                f" {self.callers[caller]} of at most {share} of them are this caller's."
+            )
+            headers = {"Retry-After": str(RETRY_SECONDS)}
+            raise ProblemError(detail, "rate-limited", headers=headers)
+
+    async def last(self, namespace: str) -> int:
+        """Position of the last event of a namespace; 0: there is none.
+
+        Raises:
+            ProblemError: the database cannot be asked now.
+        """
+        ends = await self._in_thread(partial(self._look, [namespace]))
+        return ends[namespace]
+
+    @contextmanager
+    def listening(
+        self, namespace: str, caller: str, last: int
+    ) -> Iterator[asyncio.Event]:
+        """Be told that there is something new.
+
+        Args:
+            namespace: where.
+            caller: who listens, to share the room.
+            last: position of its last event a moment ago.
+        """
+        room, changed = self.rooms.setdefault(namespace, Room(last)), asyncio.Event()
+        room.listeners.add(changed)
+        self.callers[caller] += 1
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._watching())
+        try:
+            yield changed
+        finally:
+            self.callers[caller] -= 1
+            if not self.callers[caller]:
+                del self.callers[caller]
+            room.listeners.discard(changed)
+            if not room.listeners and self.rooms.get(namespace) is room:
+                del self.rooms[namespace]
+
+    async def behind(self, namespace: str, position: int) -> Sequence[Told]:
+        """What is known behind a position, or the beginning of that.
+
+        Raises:
+            ProblemError: the database cannot be asked now.
+        """
+        kept = self.rooms[namespace].behind(position)
+        if kept is not None:
+            return kept
+        return await self._in_thread(partial(self._read, namespace, position))
+
+    def end(self) -> None:
+        """Have every listener leave; nobody is let in any more."""
+        self.is_ending = True
+        for room in self.rooms.values():
+            for listener in room.listeners:
+                listener.set()
+
+    async def close(self) -> None:
+        """Stop watching."""
+        self.end()
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        self._threads.shutdown()
+
+    async def _watching(self) -> None:
+        """Look for what is new while anybody listens."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            if not self.rooms or self.is_ending:
+                return
+            try:
+                await self._look_once()
+            except ProblemError as problem:
+                # They hear of it later: nothing is left out.
+                log.warning("events_unknown", reason=problem.detail)
+
+    async def _look_once(self) -> None:
+        ends = await self._in_thread(partial(self._look, list(self.rooms)))
+        for namespace, end in ends.items():
+            room = self.rooms.get(namespace)
+            while room is not None and room.position < end:
+                reading = partial(self._read, namespace, room.position)
+                new = await self._in_thread(reading)
+                room.add(new)
+                if not new:
+                    break
+
+    async def _in_thread(self, work: Callable[[], Found]) -> Found:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _look(self, namespaces: list[str]) -> dict[str, int]:
+        """Where chains end; 0: there is none."""
+        with self.database.reading() as session:
+            found = event_repository.find_ends(session, namespaces)
+        return {name: found.get(name, 0) for name in namespaces}
+
+    def _read(self, namespace: str, after: int) -> list[Told]:
+        with self.database.reading() as session:
+            rows = event_repository.list_events(
+                session, namespace, after=after, limit=READ_AT_ONCE
+            )
+        return [told(row) for row in rows]
