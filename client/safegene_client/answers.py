@@ -48,6 +48,19 @@ class Deprecation(Answer):
     """A reference to what should be used in its place."""
 
 
+class AdvisoryNote(Answer):
+    """What is known to be wrong with some versions of a vector, in short."""
+
+    number: int
+    severity: str
+    """`low`, `moderate`, `high` or `critical`."""
+    affected: str
+    """The range of versions that have it."""
+    summary: str
+    fixed_in: str | None = None
+    """The first version without it; None: there is none yet."""
+
+
 class VectorSummary(Answer):
     """A vector as search lists it, described by its newest version."""
 
@@ -120,6 +133,8 @@ class ResolvedVersion(Answer):
     size_bytes: int
     yanked: Yank | None = None
     deprecated: Deprecation | None = None
+    advisories: tuple[AdvisoryNote, ...] = ()
+    """Those that concern this version, the last one first."""
     files: tuple[RemoteFile, ...] = ()
 
     @property

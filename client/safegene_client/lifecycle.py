@@ -3,8 +3,7 @@
 The part of it that owners and publishers use; pulling needs nothing of this.
 """
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from safegene.artifact.reference import (
@@ -13,7 +12,7 @@ from safegene.artifact.reference import (
     check_alias,
     check_part,
 )
-from safegene.errors import RegistryError
+from safegene_client.advisories import Advisories
 from safegene_client.answers import Deprecation, YankedVersion
 from safegene_client.fetching import vector_path
 from safegene_client.lifecycle_answers import (
@@ -22,7 +21,6 @@ from safegene_client.lifecycle_answers import (
     AliasMovePage,
     AliasPage,
     AliasRule,
-    Page,
 )
 from safegene_client.resolution import (
     as_reference,
@@ -31,18 +29,13 @@ from safegene_client.resolution import (
     set_yank,
 )
 from safegene_client.session import Session, json_body
-from safegene_client.versions import PAGE_SIZE
-
-Entry = TypeVar("Entry")
-
-MAX_ENTRIES = 100_000
-"""A registry that lists more of something is not believed."""
+from safegene_client.versions import all_pages
 
 ANYTHING = "*"
 """What an alias is expected to point at where that does not matter."""
 
 
-class Lifecycle:
+class Lifecycle(Advisories):
     """Verbs of `Registry` about what happens to versions later."""
 
     _session: Session
@@ -155,7 +148,7 @@ class Lifecycle:
             RegistryError: the registry refused or could not be reached.
         """
         path = f"{vector_path(_name(vector))}/aliases"
-        return _all(
+        return all_pages(
             lambda params: self._session.ask(AliasPage, "GET", path, params=params)
         )
 
@@ -167,7 +160,7 @@ class Lifecycle:
             RegistryError: the registry refused or could not be reached.
         """
         path = f"{_alias_path(_name(vector), alias)}/history"
-        return _all(
+        return all_pages(
             lambda params: self._session.ask(AliasMovePage, "GET", path, params=params)
         )
 
@@ -219,18 +212,3 @@ def _rule_address(where: str, alias: str) -> tuple[str, dict[str, str]]:
         f"{check_alias(alias)}",
         params,
     )
-
-
-def _all(page: Callable[[dict[str, str]], Page[Entry]]) -> list[Entry]:
-    """The entries of all pages of a list."""
-    params = {"limit": str(PAGE_SIZE)}
-    found: list[Entry] = []
-    while True:
-        answer = page(params)
-        found.extend(answer.items)
-        if answer.next_cursor is None or not answer.items:
-            return found
-        if len(found) > MAX_ENTRIES:
-            message = "the registry's list has no end; ask its operator"
-            raise RegistryError(message)
-        params["cursor"] = answer.next_cursor

@@ -2,7 +2,7 @@
 
 from typing import Generic, TypeVar
 
-from safegene_client.answers import Answer, Yank
+from safegene_client.answers import AdvisoryNote, Answer, Yank
 
 Entry = TypeVar("Entry")
 
@@ -48,5 +48,21 @@ class AliasRule(Answer):
     movers: tuple[str, ...]
 
 
+class Withdrawn(Answer):
+    """Why and since when an advisory does not stand any more."""
+
+    at: str
+    reason: str
+
+
+class Advisory(AdvisoryNote):
+    """What is known to be wrong with some versions of a vector."""
+
+    details: str
+    published_at: str
+    withdrawn: Withdrawn | None = None
+
+
+AdvisoryPage = Page[Advisory]
 AliasPage = Page[AliasEntry]
 AliasMovePage = Page[AliasMove]

@@ -5,7 +5,7 @@ from safegene_client.problems import plain_text
 
 
 def notices(resolved: ResolvedVersion) -> list[str]:
-    """One sentence for each: a yank, a deprecation."""
+    """One sentence for each: a yank, a deprecation, an advisory."""
     found = []
     if resolved.yanked is not None:
         reason = plain_text(resolved.yanked.reason)
@@ -19,4 +19,14 @@ def notices(resolved: ResolvedVersion) -> list[str]:
         if deprecated.successor is not None:
             text += f"; use {plain_text(deprecated.successor)}"
         found.append(text)
-    return found
+    return found + [
+        f"{resolved.identity} has advisory {advisory.number}"
+        f" ({plain_text(advisory.severity)}): {plain_text(advisory.summary)};"
+        f" {mended(advisory.fixed_in)}"
+        for advisory in resolved.advisories
+    ]
+
+
+def mended(version: str | None) -> str:
+    """Where something is mended, for a sentence."""
+    return f"fixed in {plain_text(version)}" if version else "no version mends it yet"

@@ -1,4 +1,7 @@
-"""All versions of a vector, page by page, newest first."""
+"""Lists, page by page; above all the versions of a vector, newest first."""
+
+from collections.abc import Callable
+from typing import TypeVar
 
 from packaging.version import InvalidVersion, Version
 
@@ -6,13 +9,16 @@ from safegene.artifact.reference import VectorName
 from safegene.errors import RegistryError
 from safegene_client.answers import VectorDetail, VersionPage
 from safegene_client.fetching import vector_path
+from safegene_client.lifecycle_answers import Page
 from safegene_client.session import Session
+
+Entry = TypeVar("Entry")
 
 PAGE_SIZE = 200
 """Entries of a list asked for at once; no registry gives more."""
 
 MAX_VERSIONS = 100_000
-"""A registry that lists more of one vector is not believed."""
+"""A registry that lists more of one vector, or of anything else, is not believed."""
 
 
 def describe_vector(session: Session, vector: VectorName) -> VectorDetail:
@@ -48,3 +54,25 @@ def order(version: str) -> tuple[bool, Version]:
         return True, Version(version)
     except InvalidVersion:
         return False, Version("0")
+
+
+def all_pages(page: Callable[[dict[str, str]], Page[Entry]]) -> list[Entry]:
+    """The entries of all pages of a list.
+
+    Args:
+        page: asks for one, with these parameters.
+
+    Raises:
+        RegistryError: the list has no end.
+    """
+    params = {"limit": str(PAGE_SIZE)}
+    found: list[Entry] = []
+    while True:
+        answer = page(params)
+        found.extend(answer.items)
+        if answer.next_cursor is None or not answer.items:
+            return found
+        if len(found) > MAX_VERSIONS:
+            message = "the registry's list has no end; ask its operator"
+            raise RegistryError(message)
+        params["cursor"] = answer.next_cursor

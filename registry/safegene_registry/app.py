@@ -21,6 +21,7 @@ from safegene_registry.problems import install_problem_handlers
 from safegene_registry.public_reads import PublicReads
 from safegene_registry.readiness import Readiness
 from safegene_registry.routes import (
+    advisories,
     aliases,
     compatibility,
     deprecations,
@@ -48,7 +49,7 @@ everything else needs one. Every answer that is not a success is an RFC 9457 pro
 
 
 ROUTERS = (
-    *(vectors, yanks, aliases, deprecations, uploads, compatibility),
+    *(vectors, yanks, aliases, deprecations, advisories, uploads, compatibility),
     *(namespaces, events, tokens, publishers, health),
 )
 

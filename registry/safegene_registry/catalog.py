@@ -18,6 +18,7 @@ from safegene_registry import repositories
 from safegene_registry.access import Reader
 from safegene_registry.lifecycle import alias_repository, notice_repository
 from safegene_registry.models import (
+    Advisory,
     ArchitectureRow,
     Deprecation,
     File,
@@ -30,6 +31,7 @@ from safegene_registry.pages import decode_cursor, decode_time_cursor, encode_cu
 from safegene_registry.problems import ProblemError
 from safegene_registry.repositories import SearchFilter
 from safegene_registry.schemas import (
+    AdvisoryNote,
     ArchitectureSummary,
     Deprecated,
     FileDetail,
@@ -253,6 +255,18 @@ def deprecated_by(row: Deprecation) -> Deprecated:
     )
 
 
+def concerns(advisory: Advisory, version: str) -> bool:
+    """Whether a version is in the range that an advisory is about."""
+    return best_version([version], advisory.affected) is not None
+
+
+def advisory_note(advisory: Advisory) -> AdvisoryNote:
+    """An advisory in short, as the interface shows it."""
+    return AdvisoryNote.model_validate(
+        {name: getattr(advisory, name) for name in AdvisoryNote.model_fields}
+    )
+
+
 def no_match(
     session: Session, row: Vector, vector: VectorName, selector: Selector
 ) -> ProblemError:
@@ -332,6 +346,13 @@ def version_detail(
         size_bytes=version.size_bytes,
         yanked=yank_of(version),
         deprecated=deprecated(said.of_version or said.of_vector),
+        advisories=[
+            advisory_note(advisory)
+            for advisory in notice_repository.standing_advisories(
+                session, version.vector_id
+            )
+            if concerns(advisory, version.version)
+        ],
         files=file_details(
             vector, version, repositories.list_files(session, version.id)
         ),

@@ -73,6 +73,22 @@ class Deprecated(Schema):
     """A reference to what should be used in its place."""
 
 
+Severity = Literal["low", "moderate", "high", "critical"]
+
+
+class AdvisoryNote(Schema):
+    """What is known to be wrong with some versions of a vector, in short."""
+
+    number: int
+    """Of the vector's advisories, from 1."""
+    severity: Severity
+    affected: str
+    """The range of versions that have it."""
+    summary: str
+    fixed_in: str | None
+    """The first version without it; null: there is none yet."""
+
+
 class YankRequest(Schema):
     """Hide a version from resolution."""
 
@@ -151,6 +167,8 @@ class VersionDetail(Schema):
     deprecated: Deprecated | None = None
     """If it should not be used any more; what is said of the version goes before what
     is said of its vector."""
+    advisories: list[AdvisoryNote] = []
+    """Those that concern this version, the last one first."""
     files: list[FileDetail]
 
 

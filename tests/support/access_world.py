@@ -20,8 +20,8 @@ from safegene_registry import (
 )
 from safegene_registry.access import Role, Scope, Visibility
 from safegene_registry.auth import issue_token
-from safegene_registry.lifecycle import alias_repository
-from safegene_registry.models import Account, Member, Token, Upload
+from safegene_registry.lifecycle import alias_repository, notice_repository
+from safegene_registry.models import Account, Advisory, Member, Token, Upload
 from safegene_registry.services import utc_now
 from safegene_registry.tokens import user_account
 from sqlalchemy import select
@@ -106,6 +106,7 @@ class World:
                 assert published.status_code == 201, published.text
                 self.manifests[namespace] = manifest
             self.alias(namespace, "stable")
+            self.advisory(namespace)
 
     def fresh(self, word: str) -> str:
         """A name that was not used yet."""
@@ -193,6 +194,22 @@ class World:
                 )
         return name
 
+    def advisory(self, namespace: str) -> None:
+        """An advisory, about no version that there is."""
+        with self.registry.services.database.writing() as session:
+            vector = VectorName(namespace, FILE["name"])
+            row = repositories.find_vector(session, vector)
+            token = session.scalars(select(Token).limit(1)).one()
+            assert row is not None
+            advisory = Advisory(
+                vector_id=row.id,
+                token_id=token.id,
+                published_at=utc_now(),
+                details="",
+                **ADVISORY,
+            )
+            notice_repository.add_advisory(session, advisory)
+
     def rule(self, namespace: str) -> str:
         """A protected alias, if there is such a namespace."""
         name = self.fresh("alias")
@@ -277,10 +294,13 @@ SPARE = {"name": "spare", "version": "1.0.0"}
 """A version that may be hidden without any other route giving another answer."""
 
 ALIASED = {**FILE, "alias": "stable"}
+ADVISORY = {"severity": "low", "affected": "<1", "summary": "refuses code"}
+NUMBERED = {**FILE, "number": 1}
 UPLOADS = "/v1/uploads/{upload_id}"
 NAMESPACE = "/v1/namespaces/{namespace}"
 VECTOR = "/v1/vectors/{namespace}/{name}"
 ALIASES = VECTOR + "/aliases"
+ADVISORIES = VECTOR + "/advisories"
 RULES = NAMESPACE + "/protected-aliases"
 VERSION = VECTOR + "/versions/{version}"
 
@@ -339,6 +359,12 @@ REQUESTS: dict[str, Maker] = {
         path=SPARE, json={"message": "too old", "successor": "acme/guard@~=2.0"}
     ),
     f"DELETE {VERSION}/deprecation": fixed(path=SPARE),
+    f"GET {ADVISORIES}": fixed(path=FILE),
+    f"POST {ADVISORIES}": fixed(path=FILE, json=ADVISORY),
+    f"GET {ADVISORIES}/{{number}}": fixed(path=NUMBERED),
+    f"PUT {ADVISORIES}/{{number}}/withdrawal": fixed(
+        path=NUMBERED, json={"reason": "it was something else"}
+    ),
     "POST /v1/compatibility": fixed(json={"config": llama_config()}),
     "POST /v1/uploads": announce,
     f"GET {UPLOADS}": of_upload(),

@@ -11,12 +11,12 @@ from typing import Any
 from safegene_registry import membership, publishing, trusted_publishing
 from safegene_registry import publishing_repository as published
 from safegene_registry.access import Role, Scope, Visibility
-from safegene_registry.lifecycle import alias_repository
-from safegene_registry.models import Account, Token, Version
+from safegene_registry.lifecycle import alias_repository, notice_repository
+from safegene_registry.models import Account, Advisory, Token, Version
 from safegene_registry.services import utc_now
 from safegene_registry.tokens import WantedToken, create_token, user_account
 from sqlalchemy.orm import Session
-from support.access_world import ISSUER
+from support.access_world import ADVISORY, ISSUER
 from support.registry_app import AppRegistry
 from support.versions import llama_config, write_version
 
@@ -79,6 +79,7 @@ class Crowd:
         token = self.token_of(session, owner, name)
         version = self.version(session, token, name="guard", version=f"1.{number}.0")
         self.alias(session, version, token, name)
+        self.advisory(session, version, token)
         self.version(session, token, name=f"guard-{name}", version="1.0.0")
         # A family of its own, which fits nobody who asks for the first.
         config = llama_config(hidden=64 + 4 * number)
@@ -97,6 +98,17 @@ class Crowd:
         everywhere = alias_repository.ALL_VECTORS
         movers = alias_repository.find_members(session, ROOM, [name])
         alias_repository.put_rule(session, ROOM, everywhere, name, movers.values())
+
+    def advisory(self, session: Session, version: Version, token: Token) -> None:
+        """Publish an advisory on all versions of the vector."""
+        advisory = Advisory(
+            vector_id=version.vector_id,
+            token_id=token.id,
+            published_at=utc_now(),
+            details="",
+            **{**ADVISORY, "affected": ">=0"},
+        )
+        notice_repository.add_advisory(session, advisory)
 
     def room(self, session: Session, owner: Account, name: str) -> None:
         """Make a namespace."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import click
 
 from safegene import __version__
+from safegene_client.cli.advisories import advisories, advisory
 from safegene_client.cli.aliases import alias
 from safegene_client.cli.deprecation import deprecate, undeprecate
 from safegene_client.cli.errors import (
@@ -82,6 +83,8 @@ for command in (
     deprecate,
     undeprecate,
     alias,
+    advisories,
+    advisory,
 ):
     cli.add_command(command)
 

@@ -187,6 +187,7 @@ def inspect(output: Output, *, connect: Connect, vector: str) -> None:
             "versions": versions,
             "yanked": yanked,
             "deprecated": said_of(resolved)["deprecated"],
+            "advisories": said_of(resolved)["advisories"],
             "verified": False,
         },
         _manifest_facts(manifest, f"versions: {', '.join(listed)}"),
@@ -292,7 +293,8 @@ def said_of(resolved: ResolvedVersion | None) -> dict[str, Any]:
     """What a registry says of a version, for machines; nothing if none was asked."""
     if resolved is None:
         return {}
-    return resolved.model_dump(mode="json", include={"yanked", "deprecated"})
+    said = {"yanked", "deprecated", "advisories"}
+    return resolved.model_dump(mode="json", include=said)
 
 
 @click.command(

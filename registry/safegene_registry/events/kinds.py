@@ -21,6 +21,8 @@ class Kind(StrEnum):
     VERSION_UNYANKED = "version.unyanked"
     DEPRECATED = "deprecation.set"
     UNDEPRECATED = "deprecation.removed"
+    ADVISORY_PUBLISHED = "advisory.published"
+    ADVISORY_WITHDRAWN = "advisory.withdrawn"
     ALIAS_MOVED = "alias.moved"
     ALIAS_REMOVED = "alias.removed"
     ALIAS_PROTECTED = "protection.set"

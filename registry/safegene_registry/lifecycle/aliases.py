@@ -16,6 +16,7 @@ from safegene_registry.events.kinds import Kind
 from safegene_registry.events.recording import record
 from safegene_registry.guards import Access
 from safegene_registry.lifecycle import alias_repository
+from safegene_registry.lifecycle.paging import number_of
 from safegene_registry.lifecycle.protection import check_mover
 from safegene_registry.lifecycle.schemas import (
     AliasChange,
@@ -27,14 +28,11 @@ from safegene_registry.lifecycle.schemas import (
 from safegene_registry.lock_repository import lock_vector
 from safegene_registry.log import get_logger
 from safegene_registry.models import Alias, Version
-from safegene_registry.pages import decode_cursor, encode_cursor, wrong_cursor
+from safegene_registry.pages import decode_cursor, encode_cursor
 from safegene_registry.problems import Fault, ProblemError
 from safegene_registry.services import Services
 
 log = get_logger("safegene_registry.lifecycle.aliases")
-
-MAX_NUMBER = 2**31
-"""No alias was moved more often."""
 
 
 def move(
@@ -197,18 +195,6 @@ def history(
         items=items,
         next_cursor=encode_cursor(str(items[-1].number)) if more else None,
     )
-
-
-def number_of(cursor: str) -> int:
-    """The move after which a page of a history starts.
-
-    Raises:
-        ProblemError: `invalid-request`.
-    """
-    (text,) = decode_cursor(cursor, 1)
-    if not (text.isascii() and text.isdigit() and int(text[:11]) <= MAX_NUMBER):
-        raise wrong_cursor()
-    return int(text)
 
 
 def details(

@@ -4,13 +4,20 @@ As in `repositories`, functions take the session of the current transaction and 
 nothing.
 """
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, or_, select
+from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import Session
 
-from safegene_registry.models import VectorDeprecation, Version, VersionDeprecation
+from safegene_registry.models import (
+    Advisory,
+    VectorDeprecation,
+    Version,
+    VersionDeprecation,
+)
 
 
 class Deprecations(NamedTuple):
@@ -28,6 +35,9 @@ def has_notices() -> ColumnElement[bool]:
         .exists(),
         select(VectorDeprecation.vector_id)
         .where(VectorDeprecation.vector_id == Version.vector_id)
+        .exists(),
+        select(Advisory.number)
+        .where(Advisory.vector_id == Version.vector_id, Advisory.withdrawn_at.is_(None))
         .exists(),
     )
 
@@ -78,3 +88,47 @@ def delete_vector_deprecation(session: Session, vector_id: UUID) -> None:
     session.execute(
         delete(VectorDeprecation).where(VectorDeprecation.vector_id == vector_id)
     )
+
+
+# Advisories
+
+
+def standing_advisories(session: Session, vector_id: UUID) -> Sequence[Advisory]:
+    """Those of a vector that were not withdrawn, the last one first."""
+    query = select(Advisory).where(
+        Advisory.vector_id == vector_id, Advisory.withdrawn_at.is_(None)
+    )
+    return session.scalars(query.order_by(Advisory.number.desc())).all()
+
+
+def list_advisories(
+    session: Session, vector_id: UUID, *, before: int | None, limit: int
+) -> Sequence[Advisory]:
+    """Advisories of a vector, withdrawn or not, the last one first."""
+    query = select(Advisory).where(Advisory.vector_id == vector_id)
+    if before is not None:
+        query = query.where(Advisory.number < before)
+    return session.scalars(query.order_by(Advisory.number.desc()).limit(limit)).all()
+
+
+def find_advisory(session: Session, vector_id: UUID, number: int) -> Advisory | None:
+    """One advisory of a vector."""
+    return session.get(Advisory, (vector_id, number))
+
+
+def add_advisory(session: Session, advisory: Advisory) -> None:
+    """Keep a new advisory under the next number; the caller has locked the vector."""
+    last = session.scalar(
+        select(func.max(Advisory.number)).where(
+            Advisory.vector_id == advisory.vector_id
+        )
+    )
+    advisory.number = (last or 0) + 1
+    session.add(advisory)
+    session.flush()
+
+
+def withdraw(session: Session, advisory: Advisory, reason: str, at: datetime) -> None:
+    """Say that an advisory was wrong."""
+    advisory.withdrawn_at, advisory.withdrawal_reason = at, reason
+    session.flush()

@@ -6,7 +6,13 @@ from typing import Annotated
 from pydantic import Field
 
 from safegene_registry.access_schemas import AccountName
-from safegene_registry.schemas import Schema, VersionDetail, Yanked
+from safegene_registry.schemas import (
+    AdvisoryNote,
+    Schema,
+    Severity,
+    VersionDetail,
+    Yanked,
+)
 
 VersionText = Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -25,6 +31,49 @@ class DeprecationRequest(Schema):
     """Shown to everybody who asks for it."""
     successor: str | None = Field(default=None, min_length=1, max_length=256)
     """A reference to what should be used in its place, as `acme/guard@~=2.0`."""
+
+
+class AdvisoryRequest(Schema):
+    """What is wrong with some versions of a vector."""
+
+    severity: Severity
+    affected: str = Field(min_length=1, max_length=256)
+    """The range of versions that have it, as `>=1.0,<1.2.1`."""
+    summary: str = Field(min_length=1, max_length=200, pattern=r"\S")
+    """One line, shown to everybody who asks for such a version."""
+    details: str = Field(default="", max_length=10_000)
+    fixed_in: VersionText | None = None
+    """The first version without it; null: there is none yet."""
+
+
+class Withdrawn(Schema):
+    """Why and since when an advisory does not stand any more."""
+
+    at: datetime
+    reason: str
+
+
+class WithdrawalRequest(Schema):
+    """Say that an advisory does not stand."""
+
+    reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
+
+
+class AdvisoryDetail(AdvisoryNote):
+    """What is known to be wrong with some versions of a vector."""
+
+    details: str
+    published_at: datetime
+    withdrawn: Withdrawn | None
+
+
+class AdvisoryPage(Schema):
+    """A page of a vector's advisories, the last one first."""
+
+    items: list[AdvisoryDetail]
+    """Fewer than asked for where only those are wanted that concern a version."""
+    next_cursor: str | None
+    """Give it as `cursor` to get the next page; null on the last."""
 
 
 class AliasDetail(Schema):

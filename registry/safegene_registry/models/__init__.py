@@ -23,6 +23,7 @@ from safegene_registry.models.catalog import (
 )
 from safegene_registry.models.events import EventEnd, EventRow
 from safegene_registry.models.lifecycle import (
+    Advisory,
     Alias,
     AliasMove,
     AliasMover,
@@ -41,6 +42,7 @@ from safegene_registry.models.uploads import (
 
 __all__ = [
     "Account",
+    "Advisory",
     "Alias",
     "AliasMove",
     "AliasMover",

@@ -4,6 +4,7 @@
          └──< alias_moves             what each alias pointed at, and who moved it
     namespaces ─< protected_aliases ─< alias_movers >─ members
     versions ── version_deprecations, vectors ── vector_deprecations
+    vectors ─< advisories
 
 `alias_moves` is insert-only, held by triggers in the database.
 """
@@ -15,13 +16,20 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
     ForeignKeyConstraint,
+    String,
     Uuid,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from safegene_registry.db import Base, UtcDateTime
 from safegene_registry.models.catalog import Version
-from safegene_registry.models.columns import PART, StoredText, created_now
+from safegene_registry.models.columns import (
+    PART,
+    StoredText,
+    created_now,
+    key_text,
+    one_of,
+)
 
 
 class Alias(Base):
@@ -137,3 +145,39 @@ class VectorDeprecation(Deprecation, Base):
     __tablename__ = "vector_deprecations"
 
     vector_id: Mapped[UUID] = mapped_column(ForeignKey("vectors.id"), primary_key=True)
+
+
+class Advisory(Base):
+    """What is known to be wrong with some versions of a vector.
+
+    It never changes but for being withdrawn.
+    """
+
+    __tablename__ = "advisories"
+    __table_args__ = (
+        one_of("severity", "low", "moderate", "high", "critical"),
+        CheckConstraint("number > 0", name="number"),
+        CheckConstraint(
+            "(withdrawn_at IS NULL) = (withdrawal_reason IS NULL)", name="withdrawal"
+        ),
+    )
+
+    vector_id: Mapped[UUID] = mapped_column(ForeignKey("vectors.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(
+        primary_key=True, autoincrement=False, comment="of the vector's, from 1"
+    )
+    severity: Mapped[str] = mapped_column(String(16))
+    affected: Mapped[str] = mapped_column(StoredText, comment="a range of versions")
+    summary: Mapped[str] = mapped_column(StoredText)
+    details: Mapped[str] = mapped_column(StoredText)
+    fixed_in: Mapped[str | None] = mapped_column(
+        key_text(), comment="a version in its canonical spelling; null: none yet"
+    )
+    token_id: Mapped[UUID] = mapped_column(
+        ForeignKey("tokens.id"), comment="who published it"
+    )
+    published_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    withdrawn_at: Mapped[datetime | None] = mapped_column(
+        UtcDateTime, comment="null: it stands"
+    )
+    withdrawal_reason: Mapped[str | None] = mapped_column(StoredText)

@@ -97,3 +97,61 @@ def test_owners_say_who_moves_an_alias(client):
         owner.unprotect_alias("acme", "canary")
     with pytest.raises(RejectedError, match="No members of acme: eve"):
         owner.protect_alias("acme", "canary", ["eve"])
+
+
+def test_advisories_are_published_told_and_withdrawn(client, caplog):
+    registry = client()
+
+    said = registry.publish_advisory(
+        GUARD,
+        affected="<1.1",
+        severity="high",
+        summary="refuses code\x1b",
+        fixed_in="1.1",
+    )
+    told = registry.resolve(f"{GUARD}@1.0").advisories
+    warned = caplog.text
+    about = registry.advisories(f"{GUARD}@<1.1")
+    none = registry.advisories(f"{GUARD}:latest")
+    gone = registry.withdraw_advisory(GUARD, said.number, "it was the target")
+
+    assert [note.number for note in told] == [1]
+    warning = "acme/guard@1.0.0 has advisory 1 (high): refuses code"
+    assert warning in warned
+    assert "fixed in 1.1.0" in warned
+    assert "\x1b" not in warned
+    assert (about, none) == ([said], [])
+    assert registry.advisories(f"{GUARD}@1.0") == []
+    assert registry.advisories(GUARD) == [gone]
+    with pytest.raises(NotFoundError, match="no advisory 2"):
+        registry.withdraw_advisory(GUARD, 2, "none")
+    with pytest.raises(RejectedError, match=r"1\.0\.5 is said to mend it"):
+        registry.publish_advisory(
+            *(GUARD,),
+            affected="<1.1",
+            severity="low",
+            summary="x",
+            fixed_in="1.0.5",
+        )
+    with pytest.raises(ForbiddenError):
+        client("eve", Scope.PUBLISH).withdraw_advisory(GUARD, 1, "mine")
+
+
+def test_what_is_deprecated_says_what_to_use(client, caplog):
+    registry = client()
+    registry.deprecate(f"{GUARD}@1.0", "too old", successor=f"{GUARD}@~=1.1")
+    registry.deprecate(GUARD, "see guard2")
+
+    old = registry.resolve(f"{GUARD}@1.0")
+    newest = registry.resolve(GUARD)
+    described = registry.describe(GUARD)
+    registry.undeprecate(GUARD)
+
+    assert (old.deprecated.of, newest.deprecated.of) == ("version", "vector")
+    assert described.deprecated == newest.deprecated
+    assert [one.deprecated is None for one in described.versions] == [True, False]
+    assert (
+        "acme/guard@1.0.0 is deprecated: too old; use acme/guard@~=1.1" in caplog.text
+    )
+    assert "acme/guard is deprecated: see guard2" in caplog.text
+    assert registry.resolve(GUARD).deprecated is None

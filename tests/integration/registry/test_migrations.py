@@ -31,11 +31,11 @@ TABLES = {
     *("trusted_publishers", "version_states", "upload_blobs", "removals"),
     *("completions", "reservations", "events", "event_ends"),
     *("aliases", "alias_moves", "protected_aliases", "alias_movers"),
-    *("version_deprecations", "vector_deprecations"),
+    *("version_deprecations", "vector_deprecations", "advisories"),
 }
 
-NEWEST = "0011"
-ADDED = {"version_deprecations", "vector_deprecations"}
+NEWEST = "0012"
+ADDED = {"advisories"}
 """By the last script."""
 
 INDEX = "ix_versions_vector_id_published_at_id"

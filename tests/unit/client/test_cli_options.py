@@ -38,6 +38,7 @@ def test_the_commands_are_there():
         *("select", "recalibrate", "apply", "merge", "evaluate"),
         *("frontier", "exchange", "yank", "unyank", "deprecate", "undeprecate"),
         *("alias set", "alias list", "alias history", "alias remove", "alias protect"),
+        *("advisories", "advisory publish", "advisory withdraw"),
     ]
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import event
-from support.access_world import ALIASES, REQUESTS, RULES, SETTINGS, VERSION
+from support.access_world import ADVISORIES, ALIASES, REQUESTS, RULES, SETTINGS, VERSION
 from support.access_world import VECTOR as VECTOR_PATH
 from support.crowd import OWNER, ROOM, new_crowd
 from support.registry_app import MANIFEST_MEDIA_TYPE, app_registry, bearer
@@ -32,14 +32,16 @@ STATEMENTS = {
     "GET /v1/vectors": TOKEN + 2,
     f"GET {VECTOR_PATH}": GUARD + 4,
     f"GET {VECTOR_PATH}/versions": GUARD + 2,
-    f"GET {VECTOR_PATH}/resolve": GUARD + 4,
-    f"GET {VERSION}": GUARD + 3,
+    f"GET {VECTOR_PATH}/resolve": GUARD + 5,
+    f"GET {VERSION}": GUARD + 4,
     f"GET {VERSION}/manifest": GUARD + 1,
     f"GET {VERSION}/files/{{path}}": GUARD + 2,
     f"HEAD {VERSION}/files/{{path}}": GUARD + 2,
     f"GET {ALIASES}": GUARD + 3,
     f"GET {ALIASES}/{{alias}}": GUARD + 3,
     f"GET {ALIASES}/{{alias}}/history": GUARD + 2,
+    f"GET {ADVISORIES}": GUARD + 2,
+    f"GET {ADVISORIES}/{{number}}": GUARD + 2,
     "GET /v1/uploads/{upload_id}": TOKEN + 7,
     "GET /v1/namespaces": TOKEN + 1,
     "GET /v1/namespaces/{namespace}": GUARD + 3,
@@ -62,6 +64,7 @@ PLACES = {
     "path": "README.md",
     "account": OWNER,
     "alias": "stable",
+    "number": "1",
     "slug": "forbidden",
 }
 
@@ -124,7 +127,7 @@ def test_no_route_asks_more_often_where_there_is_more(crowds):
     ranged = routes[f"GET {VECTOR_PATH}/resolve"]
     routes["in a range"] = ranged[0], f"{ranged[1]}?constraint=~%3D1.0"
     routes["by alias"] = ranged[0], f"{ranged[1]}?alias=stable"
-    expected = {**STATEMENTS, "in a range": GUARD + 5, "by alias": GUARD + 4}
+    expected = {**STATEMENTS, "in a range": GUARD + 6, "by alias": GUARD + 5}
 
     one = {route: asked(crowds, *request) for route, request in routes.items()}
     questions = [asked_what_fits(crowds, constraint) for constraint in (None, "<9")]
