@@ -1,7 +1,7 @@
 """The command `safegene-registry`.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage. What a command is asked for goes to
-standard output, everything else to standard error.
+Exit codes: 0 done, 1 failed, 2 wrong usage; `fsck` and `backup` have more. What a
+command is asked for goes to standard output, everything else to standard error.
 """
 
 import sys
@@ -11,7 +11,7 @@ import click
 
 from safegene import __version__
 from safegene_registry.access_commands import member, namespace, publisher
-from safegene_registry.care.commands import fsck, gc
+from safegene_registry.care.commands import backup, fsck, gc, restore
 from safegene_registry.command_line import data_option, read_settings, say
 from safegene_registry.events.audit_commands import audit
 from safegene_registry.token_commands import token
@@ -71,7 +71,8 @@ def migrate(data: Path | None) -> None:
     say(f"{database.place} is up to date.", err=True)
 
 
-for command in (token, namespace, member, publisher, audit, gc, fsck):
+groups = (token, namespace, member, publisher, audit)
+for command in (*groups, gc, fsck, backup, restore):
     cli.add_command(command)
 
 

@@ -50,9 +50,9 @@ RUN = {
     "stop": "make deploy-down",
     "own servers": "python3 -m venv",
     "upgrade": "safegene-registry migrate",
-    "back up": "pg_dump",
+    "back up": "safegene-registry backup",
     "restore": "psql",
-    "copy": "mkdir backup",
+    "dump": "pg_dump",
     "clear": "safegene-registry gc",
     "check": "safegene-registry fsck",
     "measure": "curl",
@@ -251,15 +251,23 @@ def test_a_backup_is_restored(place, operated, arrangement):
     assert gone.code == 3
 
 
-def test_an_embedded_registry_is_copied(tmp_path, place, environment):
+def test_a_dump_is_a_backup_of_the_database(place, operated):
+    run(block("dump"), place, operated)
+
+    listed = run("pg_restore --list registry.dump", place, operated)
+    assert "TABLE DATA public versions" in listed
+
+
+def test_an_embedded_registry_is_backed_up(tmp_path, environment):
     """The copy is whole while the original goes on."""
     manifest = write_version(tmp_path / "v")
     with app_registry(tmp_path / "safegene-registry-data") as registry:
         assert registry.publish(manifest, tmp_path / "v").status_code == 201
-        run(block("copy"), tmp_path, environment)
+        run(block("back up"), tmp_path, environment)
         token = registry.token
+    run("safegene-registry restore backups --data restored", tmp_path, environment)
 
-    with app_registry(tmp_path / "backup") as registry:
+    with app_registry(tmp_path / "restored") as registry:
         registry.token = token
         url = "/v1/vectors/acme/refusal/versions/1.0.0"
         found = registry.client.get(url, headers=registry.auth)
@@ -277,7 +285,7 @@ def test_leftovers_are_cleared_while_replicas_run(place, operated):
 
 
 def test_nothing_is_found_while_replicas_run(place, operated, arrangement):
-    create = "safegene-registry token create --name checked"
+    create = "safegene-registry token create --name backup"
     token = run(create, place, operated).strip()
     publish(place, arrangement.url, token, "7.0.0")
 

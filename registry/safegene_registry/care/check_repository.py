@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ForeignKeyConstraint, and_, delete, select, update
 from sqlalchemy.orm import Session
 
+from safegene_registry.db import Base
 from safegene_registry.models import Blob, File, Vector, Version
 
 ROWS = 200
@@ -49,6 +50,52 @@ def all_versions(session: Session) -> Iterator[VersionRow]:
             name = f"{row.namespace}/{row.name}@{row.version}"
             of_row = frozenset(files[row.id])
             yield VersionRow(name, row.digest, row.manifest, of_row)
+
+
+@dataclass(frozen=True, slots=True)
+class Dangling:
+    """A row that refers to one that is not there."""
+
+    table: str
+    key: str
+    """Its primary key, for people."""
+    target: str
+    """The table that it refers to."""
+    value: str
+    """What it refers to, for people."""
+
+
+def dangling_rows(session: Session) -> Iterator[Dangling]:
+    """Every row that refers to nothing.
+
+    The databases see to it that there is none: unless somebody has turned that off, or
+    has copied tables by hand, or a disk has lost pages.
+    """
+    for table in Base.metadata.sorted_tables:
+        for key in table.foreign_key_constraints:
+            yield from dangling_by(session, key)
+
+
+def dangling_by(session: Session, key: ForeignKeyConstraint) -> Iterator[Dangling]:
+    """Rows of one table that refer to nothing by one of its foreign keys."""
+    table, target = key.table, key.referred_table.alias()
+    pairs = [
+        (element.parent, target.columns[element.column.name])
+        for element in key.elements
+    ]
+    # Both databases, and SQL, take a key with a null in it for none.
+    query = (
+        select(*table.primary_key.columns, *(own for own, _ in pairs))
+        .outerjoin_from(table, target, and_(*(own == other for own, other in pairs)))
+        .where(pairs[0][1].is_(None), *(own.is_not(None) for own, _ in pairs))
+        .limit(ROWS)
+    )
+    count = len(table.primary_key.columns)
+    for row in session.execute(query):
+        own, value = (
+            " ".join(str(each) for each in part) for part in (row[:count], row[count:])
+        )
+        yield Dangling(table.name, own, key.referred_table.name, value)
 
 
 def all_blobs(session: Session) -> dict[str, int]:

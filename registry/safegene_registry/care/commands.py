@@ -4,6 +4,7 @@ They may run beside any number of replicas that serve the registry.
 """
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,72 @@ def fsck(
     if report.left:
         context = click.get_current_context()
         context.exit(EXIT_DAMAGED if report.is_damaged else EXIT_LEFTOVERS)
+
+
+backup_directory = click.argument(
+    "directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path)
+)
+
+
+@click.command()
+@backup_directory
+@data_option
+@json_option
+def backup(directory: Path, data: Path | None, *, as_json: bool) -> None:
+    """Copy the whole registry into DIR while it runs.
+
+    DIR may hold backups already: blobs that it has are not copied again. Prints the
+    name of the new snapshot. Exit code 4: it is whole but for blobs that the registry
+    itself does not hold rightly; see fsck.
+    """
+    from safegene_registry.care.backup import back_up
+
+    with opened(data, make=False, log_level="WARNING") as services:
+        done = back_up(services, directory)
+    if as_json:
+        show(done.document())
+    else:
+        say(done.snapshot.path.name)
+    say(
+        f"{done.versions} versions, {done.blobs} blobs, {done.copied} of them new with"
+        f" {done.copied_bytes} bytes.",
+        err=True,
+    )
+    tell_damaged(done.snapshot.damaged)
+
+
+@click.command()
+@backup_directory
+@click.option("--snapshot", default=None, help="Its name.  [default: the newest]")
+@data_option
+@json_option
+def restore(
+    directory: Path, snapshot: str | None, data: Path | None, *, as_json: bool
+) -> None:
+    """Make a backup in DIR the content of an empty registry.
+
+    An embedded registry is made; a PostgreSQL database must have been migrated, with
+    the version of safegene that made the backup. Any kind of registry takes backups of
+    any other. Every blob is read back and hashed. All rows appear at once, at the end:
+    a restoration that was interrupted is simply begun again.
+    """
+    from safegene_registry.care import restore as restoring
+
+    with opened(data, make=True, log_level="WARNING") as services:
+        done = restoring.restore(services, directory, snapshot)
+    if as_json:
+        show(done.document())
+    say(
+        f"Restored {done.versions} versions of {done.snapshot.taken_at}; {done.blobs}"
+        f" blobs, {done.copied} of them copied.",
+        err=True,
+    )
+    tell_damaged(done.snapshot.damaged)
+
+
+def tell_damaged(digests: Sequence[str]) -> None:
+    """End with what a backup does not have, if anything."""
+    for digest in digests:
+        say(f"The registry did not hold {digest} rightly: see fsck.", err=True)
+    if digests:
+        click.get_current_context().exit(EXIT_DAMAGED)

@@ -21,6 +21,8 @@ class Kind(StrEnum):
     WRONG_CONTENT = "wrong-content"
     WRONG_MANIFEST = "wrong-manifest"
     UNREADABLE = "unreadable"
+    DANGLING_ALIAS = "dangling-alias"
+    DANGLING_ROW = "dangling-row"
     ORPHAN_ROW = "orphan-row"
     MISPLACED = "misplaced"
     ORPHAN_BLOB = "orphan-blob"
@@ -44,6 +46,8 @@ REMEDIES = {
     Kind.WRONG_MANIFEST: "rows of a version were changed by hand or by a fault of the"
     " database's disk: restore the database from a backup",
     Kind.UNREADABLE: "the store does not give its bytes: look at its disk, then again",
+    Kind.DANGLING_ALIAS: "move the alias to a version that is there",
+    Kind.DANGLING_ROW: "rows were lost: restore the database from a backup",
     Kind.ORPHAN_ROW: "`fsck --repair` drops the row; `gc` then takes the blob",
     Kind.MISPLACED: "nothing looks for it there: `fsck --repair` sets it aside",
     Kind.ORPHAN_BLOB: "no version names it: `safegene-registry gc` takes it",

@@ -15,7 +15,7 @@ from safegene.artifact.manifest import FileEntry, Manifest
 from safegene.errors import ArtifactError, ManifestError
 from safegene_registry import publishing_repository, removal_repository
 from safegene_registry.care import check_repository
-from safegene_registry.care.check_repository import VersionRow
+from safegene_registry.care.check_repository import Dangling, VersionRow
 from safegene_registry.care.findings import WRONG_ROW, Finding, Kind, Report
 from safegene_registry.services import Services
 from safegene_registry.storage import StorageError, StoredObject
@@ -27,6 +27,7 @@ from safegene_registry.verification import (
     read_errors,
 )
 
+ALIASES = "aliases"
 READ_BYTES = 1 << 20
 SHOWN_VERSIONS = 3
 MANY = 1_000_000
@@ -62,6 +63,7 @@ def examine(services: Services, *, share: float = 1.0, seed: int = 0) -> Report:
             report.findings += read_version(row, needs)
         sizes = check_repository.all_blobs(session)
         unnamed = check_repository.all_unnamed_rows(session)
+        report.findings += dangling(check_repository.dangling_rows(session))
     kept = {each.key: each for each in services.store.inventory()}
     blobs = {str(each.digest): each for each in kept.values() if each.digest}
     report.blobs = len(needs)
@@ -108,6 +110,14 @@ def read_version(row: VersionRow, needs: dict[str, Need]) -> Iterable[Finding]:
         said = f"{entry.path} {entry.segments}"
         need.claims.setdefault(said, (manifest, entry))
     return []
+
+
+def dangling(rows: Iterable[Dangling]) -> Iterable[Finding]:
+    """Rows that refer to nothing."""
+    for row in rows:
+        kind = Kind.DANGLING_ALIAS if row.table == ALIASES else Kind.DANGLING_ROW
+        detail = f"it refers to {row.value} of {row.target}, which is not there"
+        yield Finding(kind, f"{row.table} {row.key}", detail)
 
 
 def wrong_sizes(

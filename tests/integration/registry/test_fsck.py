@@ -2,8 +2,10 @@
 
 import json
 import logging
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -132,6 +134,22 @@ def change_a_manifest(patient, tmp_path):
     return "acme/refusal@2.0.0"
 
 
+def lose_what_a_row_refers_to(patient, tmp_path):
+    """With the database's own check turned off, as in a copy made by hand."""
+    database = patient.registry.services.database
+    wrong = UUID("f" * 32)
+    if database.is_embedded:
+        with closing(sqlite3.connect(database.url.database)) as connection:
+            connection.execute("UPDATE heads SET version_id = ?", [wrong.hex])
+            connection.commit()
+    else:
+        patient.run("ALTER TABLE heads DROP CONSTRAINT fk_heads_version_id_versions")
+        patient.run("UPDATE heads SET version_id = :wrong", wrong=wrong)
+    with database.reading() as session:
+        vector = repositories.find_vector(session, patient.manifest.vector)
+    return f"heads {vector.id} {patient.manifest.architecture.fingerprint}"
+
+
 def leave_a_row(patient, tmp_path):
     digest = digest_bytes(b"nobody's")
     patient.run("INSERT INTO blobs VALUES (:name, 8)", name=str(digest))
@@ -189,6 +207,7 @@ PLANTS: list[tuple[Kind, Plant]] = [
     (Kind.WRONG_SIZE, forget_the_size),
     (Kind.WRONG_SEGMENT, publish_wrong_segments),
     (Kind.WRONG_MANIFEST, change_a_manifest),
+    (Kind.DANGLING_ROW, lose_what_a_row_refers_to),
     (Kind.ORPHAN_ROW, leave_a_row),
     (Kind.ORPHAN_BLOB, leave_a_blob),
     (Kind.MISPLACED, misplace),

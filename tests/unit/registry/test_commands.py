@@ -79,6 +79,8 @@ def test_private_namespaces_are_listed_as_well(run, place):
         ["member", "list", "acme"],
         ["publisher", "list", "acme"],
         ["gc"],
+        ["fsck"],
+        ["backup", "somewhere"],
     ],
     ids=" ".join,
 )
