@@ -11,7 +11,7 @@ import click
 
 from safegene import __version__
 from safegene_registry.access_commands import member, namespace, publisher
-from safegene_registry.care.commands import backup, fsck, gc, restore
+from safegene_registry.care.commands import backup, fsck, gc, mirror, restore
 from safegene_registry.command_line import data_option, read_settings, say
 from safegene_registry.events.audit_commands import audit
 from safegene_registry.token_commands import token
@@ -72,7 +72,7 @@ def migrate(data: Path | None) -> None:
 
 
 groups = (token, namespace, member, publisher, audit)
-for command in (*groups, gc, fsck, backup, restore):
+for command in (*groups, gc, fsck, backup, restore, mirror):
     cli.add_command(command)
 
 

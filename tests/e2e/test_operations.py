@@ -55,6 +55,7 @@ RUN = {
     "dump": "pg_dump",
     "clear": "safegene-registry gc",
     "check": "safegene-registry fsck",
+    "mirror": "safegene-registry mirror",
     "measure": "curl",
 }
 """How the blocks begin that are run below."""
@@ -278,6 +279,19 @@ def test_an_embedded_registry_is_backed_up(tmp_path, environment):
     assert [len(file.content) for file in files] == [
         entry.size for entry in manifest.files
     ]
+
+
+def test_a_registry_is_mirrored(tmp_path, place, environment, operated, arrangement):
+    create = "safegene-registry token create --name backup"
+    publish(place, arrangement.url, run(create, place, operated).strip(), "8.0.0")
+    upstream = {**environment, "UPSTREAM_URL": arrangement.url}
+
+    run(block("mirror"), tmp_path, upstream)
+
+    assert run("safegene-registry fsck", tmp_path, environment) == ""
+    with app_registry(tmp_path / "safegene-registry-data") as registry:
+        url = "/v1/vectors/acme/refusal/versions/8.0.0"
+        assert registry.client.get(url).status_code == 200
 
 
 def test_leftovers_are_cleared_while_replicas_run(place, operated):

@@ -6,6 +6,7 @@ They may run beside any number of replicas that serve the registry.
 import json
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +211,55 @@ def tell_damaged(digests: Sequence[str]) -> None:
         say(f"The registry did not hold {digest} rightly: see fsck.", err=True)
     if digests:
         click.get_current_context().exit(EXIT_DAMAGED)
+
+
+@click.command()
+@click.argument("url")
+@click.option(
+    "--pattern",
+    "patterns",
+    multiple=True,
+    help="Only vectors whose NAMESPACE/NAME matches, such as 'acme/*'; repeatable.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Has a token of the other registry, to mirror what is private there.",
+)
+@data_option
+@json_option
+def mirror(
+    url: str,
+    patterns: tuple[str, ...],
+    token_file: Path | None,
+    data: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Take over the versions of the registry at URL that are not here yet.
+
+    Manifests and files stay the same, byte for byte, and are checked as if they were
+    published; yanks follow. The account `mirror` publishes. One that was interrupted
+    goes on where it stopped. Exit code 1: something could not be taken over.
+    """
+    from safegene_registry.care import mirror as mirroring
+    from safegene_registry.care.upstream import Upstream
+
+    token = None if token_file is None else token_file.read_text("ascii").strip()
+    with (
+        opened(data, make=True, log_level="ERROR") as services,
+        Upstream(url, token) as upstream,
+    ):
+        tell = partial(say, err=True)
+        done = mirroring.mirror(services, upstream, patterns, tell=tell)
+    if as_json:
+        show(done.document())
+    say(
+        f"{done.vectors} vectors: {len(done.published)} versions published,"
+        f" {done.present} there already, {done.yanks} yanks,"
+        f" {len(done.refused)} refused; {done.fetched_bytes} bytes fetched.",
+        err=True,
+    )
+    if done.refused:
+        message = f"{len(done.refused)} versions could not be taken over"
+        raise click.ClickException(message)

@@ -1,0 +1,247 @@
+"""`mirror`: another registry's versions become this one's, byte for byte.
+
+Each version goes the way of any other: an upload, its blobs, the checks, one
+transaction. So what is killed leaves nothing but an open upload, which the next run
+goes on with; and a version that is there with the same digest is done. Versions come in
+the order of their publication, so that lists are the same.
+"""
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from typing import Any
+from uuid import UUID
+
+from safegene.artifact.digest import Digest
+from safegene.artifact.manifest import Manifest
+from safegene.artifact.reference import VectorName
+from safegene.errors import ArtifactError, InvalidReferenceError
+from safegene_registry import membership
+from safegene_registry.access import Principal, Scope, Visibility
+from safegene_registry.access_repository import find_namespace
+from safegene_registry.care import mirror_repository
+from safegene_registry.care.upstream import (
+    RemoteVersion,
+    Upstream,
+    read_manifest,
+)
+from safegene_registry.lifecycle import yanking
+from safegene_registry.log import get_logger
+from safegene_registry.problems import ProblemError
+from safegene_registry.publishing import complete_upload
+from safegene_registry.services import Services
+from safegene_registry.tokens import WantedToken, create_token, user_account
+from safegene_registry.uploads import find_upload, missing_files, open_upload
+
+log = get_logger("safegene_registry.care.mirror")
+
+ACCOUNT = "mirror"
+LIFETIME = timedelta(days=30)
+"""Of the token that versions are published with, whose secret nobody has."""
+
+SPARE = timedelta(days=7)
+WILD = frozenset("*?[")
+
+
+@dataclass(slots=True)
+class Mirrored:
+    """What a run has done."""
+
+    vectors: int = 0
+    present: int = 0
+    """Versions that were there already."""
+    published: list[str] = field(default_factory=list)
+    fetched_bytes: int = 0
+    yanks: int = 0
+    """Versions yanked, or not any more, as they are there."""
+    refused: list[str] = field(default_factory=list)
+    """What could not be taken over, and why, a sentence each."""
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return dataclasses.asdict(self)
+
+
+def mirror(
+    services: Services,
+    upstream: Upstream,
+    patterns: Collection[str] = (),
+    *,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Mirrored:
+    """Take over what another registry has and this one has not.
+
+    Args:
+        services: the process's parts.
+        upstream: the other registry.
+        patterns: only vectors whose name one of these matches, as file names are
+            matched; none: all.
+        tell: hears what happens, a line each.
+
+    Raises:
+        UpstreamError: the other registry cannot be asked.
+        ProblemError: this one's database or store cannot be used now.
+    """
+    run = Run(services, upstream, tell)
+    for vector in chosen(upstream, patterns):
+        run.done.vectors += 1
+        run.take_vector(vector)
+    return run.done
+
+
+def chosen(upstream: Upstream, patterns: Collection[str]) -> Iterable[VectorName]:
+    """The vectors to mirror; one that is named is asked for, listed or not."""
+    named = {each for each in patterns if not WILD & set(each)}
+    yield from (VectorName.parse(each) for each in sorted(named))
+    if patterns and not set(patterns) - named:
+        return
+    for vector in upstream.vectors():
+        matches = not patterns or any(fnmatchcase(str(vector), p) for p in patterns)
+        if matches and str(vector) not in named:
+            yield vector
+
+
+class Run:
+    """One run of the mirror.
+
+    Args:
+        services: the process's parts.
+        upstream: the other registry.
+        tell: hears what happens.
+    """
+
+    def __init__(
+        self, services: Services, upstream: Upstream, tell: Callable[[str], None]
+    ) -> None:
+        self.services = services
+        self.upstream = upstream
+        self.tell = tell
+        self.done = Mirrored()
+        self._principal: Principal | None = None
+
+    def take_vector(self, vector: VectorName) -> None:
+        """Take over the versions of a vector that are not here, and all yanks."""
+        with self.services.database.reading() as session:
+            known = mirror_repository.known_versions(session, vector)
+        for version in self.upstream.versions(vector):
+            digest, reason = known.get(version.version, (None, None))
+            try:
+                if digest is None:
+                    self.take_version(version)
+                elif digest == version.digest:
+                    self.done.present += 1
+                else:
+                    message = f"it is here as {digest}, there as {version.digest}"
+                    self.refuse(version, message)
+                    continue
+                if reason != version.yank_reason:
+                    self.take_yank(version)
+            except (ArtifactError, InvalidReferenceError) as error:
+                self.refuse(version, str(error))
+            except ProblemError as error:
+                if "Retry-After" in error.headers:
+                    raise
+                self.refuse(version, str(error))
+
+    def refuse(self, version: RemoteVersion, reason: str) -> None:
+        """Go on without a version."""
+        self.done.refused.append(f"{version.name}: {reason}")
+        self.tell(f"refused {version.name}: {reason}")
+
+    def take_version(self, version: RemoteVersion) -> None:
+        """Fetch a version and publish it."""
+        data = self.upstream.manifest(version)
+        manifest = read_manifest(version, data)
+        self.ensure_namespace(version.vector.namespace)
+        upload_id = self.begin(data, version.digest)
+        upload = find_upload(self.services, self.principal, upload_id)
+        missing = missing_files(self.services, self.principal, upload, manifest)
+        for entry in missing:
+            self.tell(f"fetching {version.name} {entry.path}")
+            self.fetch(version, manifest, upload_id, entry.path)
+        self.tell(f"publishing {version.name}")
+        complete_upload(self.services, self.principal, upload_id)
+        self.done.published.append(version.name)
+        self.tell(f"published {version.name}")
+
+    def begin(self, manifest: bytes, digest: str) -> UUID:
+        """An upload of this version: the one that was interrupted, or a new one."""
+        with self.services.database.reading() as session:
+            known = mirror_repository.find_open_upload(
+                session, self.principal.account_id, digest, self.services.now()
+            )
+        if known is not None:
+            return known
+        return open_upload(self.services, self.principal, manifest).id
+
+    def fetch(
+        self, version: RemoteVersion, manifest: Manifest, upload_id: UUID, path: str
+    ) -> None:
+        """Receive one file into the upload; it is hashed while it comes."""
+        entry = manifest.file(path)
+        digest = Digest.parse(entry.digest)
+        writer = self.services.store.receive(upload_id, digest, entry.size)
+        try:
+            for piece in self.upstream.file(version, entry):
+                writer.write(piece)
+                self.done.fetched_bytes += len(piece)
+            writer.finish()
+        finally:
+            writer.abort()
+
+    def take_yank(self, version: RemoteVersion) -> None:
+        """Yank a version, or take that back, as and when it was done there."""
+        at = version.yanked_at
+        services = self.services
+        if at is not None and version.yank_reason is not None:
+            then = dataclasses.replace(services, now=lambda: at)
+            where = (then, self.principal, version.vector, version.version)
+            yanking.yank(*where, version.yank_reason)
+        else:
+            yanking.unyank(services, self.principal, version.vector, version.version)
+        self.done.yanks += 1
+        self.tell(f"{'yanked' if at else 'unyanked'} {version.name}")
+
+    def ensure_namespace(self, name: str) -> None:
+        """Make a namespace as it is there: a private one must not be public here."""
+        with self.services.database.reading() as session:
+            if find_namespace(session, name) is not None:
+                return
+        visibility = Visibility(self.upstream.visibility(name))
+        with self.services.database.writing() as session:
+            if find_namespace(session, name) is not None:
+                return
+            membership.create_namespace(
+                session,
+                name,
+                owner=user_account(session, ACCOUNT, operator=True, by=ACCOUNT),
+                visibility=visibility,
+                quota_bytes=self.services.settings.namespace_quota_bytes,
+                by=ACCOUNT,
+            )
+
+    @property
+    def principal(self) -> Principal:
+        """Who publishes: an operator's account, made when there is something to do."""
+        if self._principal is None:
+            self._principal = principal_of(self.services, self.upstream.url)
+        return self._principal
+
+
+def principal_of(services: Services, url: str) -> Principal:
+    """The mirror's account, with a token that nobody can use but this program."""
+    now, name = services.now(), f"mirror of {url}"[:128]
+    with services.database.writing() as session:
+        account = user_account(session, ACCOUNT, operator=True, by=ACCOUNT)
+        token_id = mirror_repository.usable_token(
+            session, account.id, name, now + SPARE
+        )
+        if token_id is None:
+            wanted = WantedToken(name, Scope.ADMIN, None, LIFETIME)
+            _, token = create_token(session, account, wanted, now=now, by=ACCOUNT)
+            token_id = token.id
+    return Principal(
+        token_id, account.id, account.name, name, Scope.ADMIN, is_operator=True
+    )

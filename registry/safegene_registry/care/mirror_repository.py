@@ -1,0 +1,61 @@
+"""Every SQL statement that only mirroring needs."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from safegene.artifact.reference import VectorName
+from safegene_registry.models import Token, Upload, Vector, Version, VersionState
+
+
+def known_versions(
+    session: Session, vector: VectorName
+) -> dict[str, tuple[str, str | None]]:
+    """Digest of each version of a vector, and why it is yanked, if it is."""
+    query = (
+        select(Version.version, Version.digest, VersionState.yank_reason)
+        .join(Vector, Vector.id == Version.vector_id)
+        .outerjoin(VersionState, VersionState.version_id == Version.id)
+        .where(Vector.namespace == vector.namespace, Vector.name == vector.name)
+    )
+    found = session.execute(query)
+    return {row.version: (row.digest, row.yank_reason) for row in found}
+
+
+def find_open_upload(
+    session: Session, account_id: UUID, digest: str, now: datetime
+) -> UUID | None:
+    """An upload of this manifest that the account has begun and not ended."""
+    tokens = select(Token.id).where(Token.account_id == account_id)
+    query = (
+        select(Upload.id)
+        .where(
+            Upload.digest == digest,
+            Upload.state == "open",
+            Upload.expires_at > now,
+            Upload.token_id.in_(tokens),
+        )
+        .order_by(Upload.created_at.desc())
+        .limit(1)
+    )
+    return session.scalar(query)
+
+
+def usable_token(
+    session: Session, account_id: UUID, name: str, now: datetime
+) -> UUID | None:
+    """A token of the account that is called so and will work for long."""
+    query = (
+        select(Token.id)
+        .where(
+            Token.account_id == account_id,
+            Token.name == name,
+            Token.revoked_at.is_(None),
+            Token.expires_at > now,
+        )
+        .order_by(Token.expires_at.desc())
+        .limit(1)
+    )
+    return session.scalar(query)

@@ -1,0 +1,229 @@
+"""Another registry, over its REST interface, as a mirror reads it.
+
+Nothing that it says is taken on trust: names are checked, documents have a largest
+size, manifests and files are hashed by whoever asked for them.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, Self
+
+import httpx
+
+from safegene.artifact.manifest import FileEntry, Manifest
+from safegene.artifact.reference import VectorName, canonical_version
+
+ATTEMPTS = 6
+"""Tries in a row of a request that fails in passing, or breaks off."""
+
+LONGEST_WAIT = 30.0
+MAX_DOCUMENT_BYTES = 16 << 20
+PAGE = 200
+TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+
+
+class UpstreamError(Exception):
+    """The other registry cannot be asked, or says what cannot be."""
+
+
+class PassingError(Exception):
+    """It may be asked again in a while."""
+
+    def __init__(self, reason: str, seconds: float | None = None) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteVersion:
+    """A version as the other registry lists it."""
+
+    vector: VectorName
+    version: str
+    digest: str
+    yanked_at: datetime | None
+    yank_reason: str | None
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.vector}@{self.version}"
+
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        return f"/v1/vectors/{self.vector}/versions/{self.version}"
+
+
+class Upstream:
+    """The other registry.
+
+    Args:
+        url: of it.
+        token: that may read what is to be mirrored; None: what is public.
+    """
+
+    def __init__(self, url: str, token: str | None) -> None:
+        headers = {"Accept-Encoding": "identity"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        self.url = url.rstrip("/")
+        # httpx sends the token to this origin alone, wherever files redirect to.
+        self._client = httpx.Client(
+            base_url=self.url, headers=headers, timeout=TIMEOUT, follow_redirects=True
+        )
+
+    def __enter__(self) -> Self:
+        """Use it as a context, so that its connections end."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Close its connections."""
+        self._client.close()
+
+    def vectors(self) -> Iterator[VectorName]:
+        """Every vector that has a version which is not yanked."""
+        for item in self._pages("/v1/vectors"):
+            with understood(self.url):
+                vector = VectorName(item["namespace"], item["name"])
+            yield vector
+
+    def versions(self, vector: VectorName) -> list[RemoteVersion]:
+        """All versions of a vector, those published first first."""
+        found = list(self._pages(f"/v1/vectors/{vector}/versions"))
+        with understood(self.url):
+            return [version_of(vector, item) for item in reversed(found)]
+
+    def visibility(self, namespace: str) -> str:
+        """Who may read a namespace there; without a token, what is read is public."""
+        if "Authorization" not in self._client.headers:
+            return "public"
+        found = self._document(f"/v1/namespaces/{namespace}")
+        with understood(self.url):
+            return str(found["visibility"])
+
+    def manifest(self, version: RemoteVersion) -> bytes:
+        """The exact bytes of a manifest."""
+        return self._body(f"{version.path}/manifest")
+
+    def file(self, version: RemoteVersion, entry: FileEntry) -> Iterator[bytes]:
+        """The bytes of a file; where the connection breaks off, it goes on there.
+
+        Raises:
+            UpstreamError: it cannot be had.
+        """
+        position = failures = 0
+        path = f"{version.path}/files/{entry.path}"
+        while position < entry.size:
+            error: Exception = PassingError("it ends too early")
+            try:
+                for piece in self._range(path, position):
+                    position += len(piece)
+                    failures = 0
+                    yield piece
+            except (httpx.TransportError, PassingError) as broken:
+                error = broken
+            if position < entry.size:
+                failures += 1
+                self._wait(error, failures, f"{version.name}, {entry.path}")
+
+    def _range(self, path: str, start: int) -> Iterator[bytes]:
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        with self._client.stream("GET", path, headers=headers) as answer:
+            self._check(answer)
+            skipped = start if answer.status_code == HTTPStatus.OK else 0
+            for piece in answer.iter_raw():
+                left = piece[skipped:]
+                skipped = max(0, skipped - len(piece))
+                if left:
+                    yield left
+
+    def _pages(self, path: str) -> Iterator[Any]:
+        cursor: str | None = None
+        while True:
+            more = {} if cursor is None else {"cursor": cursor}
+            page = self._document(path, {"limit": str(PAGE), **more})
+            with understood(self.url):
+                items, cursor = list(page["items"]), page["next_cursor"]
+            yield from items
+            if cursor is None:
+                return
+
+    def _document(self, path: str, query: dict[str, str] | None = None) -> Any:
+        with understood(self.url):
+            return json.loads(self._body(path, query))
+
+    def _body(self, path: str, query: dict[str, str] | None = None) -> bytes:
+        failures = 0
+        while True:
+            try:
+                with self._client.stream("GET", path, params=query) as answer:
+                    self._check(answer)
+                    data = bytearray()
+                    for piece in answer.iter_raw():
+                        data += piece
+                        if len(data) > MAX_DOCUMENT_BYTES:
+                            message = f"{self.url}{path} is too large to be what it is"
+                            raise UpstreamError(message)
+                    return bytes(data)
+            except (httpx.TransportError, PassingError) as error:
+                failures += 1
+                self._wait(error, failures, path)
+
+    def _check(self, answer: httpx.Response) -> None:
+        if answer.is_success:
+            return
+        where = f"{answer.request.url} answered {answer.status_code}"
+        wait = answer.headers.get("Retry-After", "")
+        if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or wait:
+            seconds = float(wait) if wait.isdigit() else None
+            raise PassingError(where, seconds)
+        raise UpstreamError(where)
+
+    def _wait(self, error: Exception, failures: int, what: str) -> None:
+        if failures >= ATTEMPTS:
+            message = f"{self.url} does not give {what}: {error}"
+            raise UpstreamError(message) from error
+        seconds = getattr(error, "seconds", None) or 0.2 * 2**failures
+        time.sleep(min(seconds, LONGEST_WAIT))
+
+
+@contextmanager
+def understood(url: str) -> Iterator[None]:
+    """Say that what comes is not what a registry says."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        message = f"{url}: expected the answers of a registry, got something else"
+        raise UpstreamError(message) from error
+
+
+def version_of(vector: VectorName, item: Mapping[str, Any]) -> RemoteVersion:
+    """A version, as a list of them shows it."""
+    yanked = item.get("yanked")
+    at = datetime.fromisoformat(yanked["at"]) if yanked else None
+    reason = str(yanked["reason"]) if yanked else None
+    digest, canonical = str(item["digest"]), canonical_version(item["version"])
+    return RemoteVersion(vector, canonical, digest, at, reason)
+
+
+def read_manifest(version: RemoteVersion, data: bytes) -> Manifest:
+    """A manifest that is what its list says.
+
+    Raises:
+        UpstreamError: it is another.
+        ManifestError: it is none.
+    """
+    manifest = Manifest.from_bytes(data)
+    if (manifest.identity, str(manifest.digest)) != (version.name, version.digest):
+        message = (
+            f"expected the manifest {version.digest} of {version.name}, got"
+            f" {manifest.digest} of {manifest.identity}"
+        )
+        raise UpstreamError(message)
+    return manifest
