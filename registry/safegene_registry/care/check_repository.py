@@ -7,7 +7,7 @@ from sqlalchemy import ForeignKeyConstraint, and_, delete, select, update
 from sqlalchemy.orm import Session
 
 from safegene_registry.db import Base
-from safegene_registry.models import Blob, File, Vector, Version
+from safegene_registry.models import Alias, Blob, File, Vector, Version
 
 ROWS = 200
 """Versions that are fetched at once: manifests have tens of kilobytes."""
@@ -96,6 +96,18 @@ def dangling_by(session: Session, key: ForeignKeyConstraint) -> Iterator[Danglin
             " ".join(str(each) for each in part) for part in (row[:count], row[count:])
         )
         yield Dangling(table.name, own, key.referred_table.name, value)
+
+
+def astray_aliases(session: Session) -> Iterator[Dangling]:
+    """Aliases that point at a version of another vector."""
+    query = (
+        select(Alias.vector_id, Alias.name, Alias.version_id)
+        .join(Version, Version.id == Alias.version_id)
+        .where(Version.vector_id != Alias.vector_id)
+    )
+    for row in session.execute(query):
+        key = f"{row.vector_id} {row.name}"
+        yield Dangling(Alias.__tablename__, key, "its vector", str(row.version_id))
 
 
 def all_blobs(session: Session) -> dict[str, int]:

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     WRONG_CONTENT = "wrong-content"
     WRONG_MANIFEST = "wrong-manifest"
     UNREADABLE = "unreadable"
+    BROKEN_CHAIN = "broken-chain"
     DANGLING_ALIAS = "dangling-alias"
     DANGLING_ROW = "dangling-row"
     ORPHAN_ROW = "orphan-row"
@@ -46,6 +47,7 @@ REMEDIES = {
     Kind.WRONG_MANIFEST: "rows of a version were changed by hand or by a fault of the"
     " database's disk: restore the database from a backup",
     Kind.UNREADABLE: "the store does not give its bytes: look at its disk, then again",
+    Kind.BROKEN_CHAIN: "somebody has changed what was written down: docs/events.md",
     Kind.DANGLING_ALIAS: "move the alias to a version that is there",
     Kind.DANGLING_ROW: "rows were lost: restore the database from a backup",
     Kind.ORPHAN_ROW: "`fsck --repair` drops the row; `gc` then takes the blob",

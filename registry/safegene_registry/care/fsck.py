@@ -10,6 +10,8 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from sqlalchemy.orm import Session
+
 from safegene.artifact.digest import Digest, digest_bytes, digest_chunks
 from safegene.artifact.manifest import FileEntry, Manifest
 from safegene.errors import ArtifactError, ManifestError
@@ -17,6 +19,8 @@ from safegene_registry import publishing_repository, removal_repository
 from safegene_registry.care import check_repository
 from safegene_registry.care.check_repository import Dangling, VersionRow
 from safegene_registry.care.findings import WRONG_ROW, Finding, Kind, Report
+from safegene_registry.events import auditing, event_repository
+from safegene_registry.models import Alias
 from safegene_registry.services import Services
 from safegene_registry.storage import StorageError, StoredObject
 from safegene_registry.sweeping import remove_expired, remove_strays
@@ -27,7 +31,6 @@ from safegene_registry.verification import (
     read_errors,
 )
 
-ALIASES = "aliases"
 READ_BYTES = 1 << 20
 SHOWN_VERSIONS = 3
 MANY = 1_000_000
@@ -64,6 +67,8 @@ def examine(services: Services, *, share: float = 1.0, seed: int = 0) -> Report:
         sizes = check_repository.all_blobs(session)
         unnamed = check_repository.all_unnamed_rows(session)
         report.findings += dangling(check_repository.dangling_rows(session))
+        report.findings += dangling(check_repository.astray_aliases(session))
+        report.findings += broken_chains(session)
     kept = {each.key: each for each in services.store.inventory()}
     blobs = {str(each.digest): each for each in kept.values() if each.digest}
     report.blobs = len(needs)
@@ -115,9 +120,21 @@ def read_version(row: VersionRow, needs: dict[str, Need]) -> Iterable[Finding]:
 def dangling(rows: Iterable[Dangling]) -> Iterable[Finding]:
     """Rows that refer to nothing."""
     for row in rows:
-        kind = Kind.DANGLING_ALIAS if row.table == ALIASES else Kind.DANGLING_ROW
+        kind = (
+            Kind.DANGLING_ALIAS
+            if row.table == Alias.__tablename__
+            else Kind.DANGLING_ROW
+        )
         detail = f"it refers to {row.value} of {row.target}, which is not there"
         yield Finding(kind, f"{row.table} {row.key}", detail)
+
+
+def broken_chains(session: Session) -> Iterable[Finding]:
+    """Events that were changed, left out, put in or moved."""
+    for namespace in sorted(event_repository.namespaces_with_events(session)):
+        for damage in auditing.audit(session, namespace, {})[0]:
+            name = f"{namespace} {damage.position}"
+            yield Finding(Kind.BROKEN_CHAIN, name, damage.what)
 
 
 def wrong_sizes(

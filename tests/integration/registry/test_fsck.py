@@ -150,6 +150,50 @@ def lose_what_a_row_refers_to(patient, tmp_path):
     return f"heads {vector.id} {patient.manifest.architecture.fingerprint}"
 
 
+def lose_the_version_of_an_alias(patient, tmp_path):
+    """The same for an alias."""
+    return point_an_alias(patient, UUID("f" * 32), checked=False)
+
+
+def lead_an_alias_astray(patient, tmp_path):
+    """It points at a version of another vector, which no foreign key forbids."""
+    manifest = write_version(tmp_path / "w", vector="acme/other", seed=5)
+    assert patient.registry.publish(manifest, tmp_path / "w").status_code == 201
+    with patient.registry.services.database.reading() as session:
+        version = repositories.find_version(session, manifest.vector, version="1.0.0")
+    return point_an_alias(patient, version.id, checked=True)
+
+
+def point_an_alias(patient, version_id, *, checked):
+    """Insert the row of an alias; its name as a finding has it."""
+    database = patient.registry.services.database
+    with database.reading() as session:
+        vector = repositories.find_vector(session, patient.manifest.vector)
+    row = [vector.id, "stable", version_id, "2026-11-26 12:00:00"]
+    if database.is_embedded:
+        with closing(sqlite3.connect(database.url.database)) as connection:
+            row = [each.hex if isinstance(each, UUID) else each for each in row]
+            connection.execute("INSERT INTO aliases VALUES (?, ?, ?, ?)", row)
+            connection.commit()
+    else:
+        if not checked:
+            key = "fk_aliases_version_id_versions"
+            patient.run(f"ALTER TABLE aliases DROP CONSTRAINT {key}")
+        values = dict(zip("abcd", row, strict=True))
+        patient.run("INSERT INTO aliases VALUES (:a, :b, :c, :d)", **values)
+    return f"aliases {vector.id} stable"
+
+
+def change_an_event(patient, tmp_path):
+    """The first of the namespace, by somebody who can do anything in the database."""
+    if patient.registry.services.database.is_embedded:
+        patient.run("DROP TRIGGER events_refuse_update")
+    else:
+        patient.run("ALTER TABLE events DISABLE TRIGGER USER")
+    patient.run("UPDATE events SET actor = 'nobody' WHERE position = 1")
+    return "acme 1"
+
+
 def leave_a_row(patient, tmp_path):
     digest = digest_bytes(b"nobody's")
     patient.run("INSERT INTO blobs VALUES (:name, 8)", name=str(digest))
@@ -208,6 +252,9 @@ PLANTS: list[tuple[Kind, Plant]] = [
     (Kind.WRONG_SEGMENT, publish_wrong_segments),
     (Kind.WRONG_MANIFEST, change_a_manifest),
     (Kind.DANGLING_ROW, lose_what_a_row_refers_to),
+    (Kind.DANGLING_ALIAS, lose_the_version_of_an_alias),
+    (Kind.DANGLING_ALIAS, lead_an_alias_astray),
+    (Kind.BROKEN_CHAIN, change_an_event),
     (Kind.ORPHAN_ROW, leave_a_row),
     (Kind.ORPHAN_BLOB, leave_a_blob),
     (Kind.MISPLACED, misplace),
