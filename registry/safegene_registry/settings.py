@@ -78,6 +78,13 @@ class Settings(BaseSettings):
     )
     """How long an address works that a client is given to send to or download from."""
 
+    s3_timeout: timedelta = Field(
+        default=timedelta(seconds=20),
+        ge=timedelta(seconds=1),
+        le=timedelta(minutes=5),
+    )
+    """Longest silence of the S3 server, in each of 3 tries; thrice that for copies."""
+
     s3_part_bytes: int = Field(default=32 * MIB, ge=5 * MIB, le=5 * GIB)
     """Files above this are sent to the bucket in parts of it, in 500 at most."""
 

@@ -12,12 +12,13 @@ from typing import Any
 
 from safegene_registry.s3.client import (
     ONCE,
-    PATIENT,
+    PATIENT_TIMES,
     RETRY_SECONDS,
     ConditionFailedError,
     ObjectMissingError,
     make_client,
     translated_errors,
+    tried,
 )
 from safegene_registry.settings import Settings
 from safegene_registry.storage import StorageError
@@ -69,13 +70,16 @@ class S3Bucket:
     def __init__(self, settings: Settings) -> None:
         self.name = settings.s3_bucket
         self.lifetime = int(settings.s3_presign_lifetime.total_seconds())
-        self.client = make_client(settings, settings.s3_endpoint_url)
-        self.patient = make_client(settings, settings.s3_endpoint_url, config=PATIENT)
+        config, patient = tried(settings), tried(settings, times=PATIENT_TIMES)
+        self.client = make_client(settings, settings.s3_endpoint_url, config)
+        self.patient = make_client(settings, settings.s3_endpoint_url, patient)
         # For requests that may not arrive late, as those tried again do.
-        self.once = make_client(settings, settings.s3_endpoint_url, config=ONCE)
+        self.once = make_client(settings, settings.s3_endpoint_url, ONCE)
         public = settings.s3_public_endpoint_url
         # Signs for the address that others know the server by; it connects to nothing.
-        self.signer = self.client if public is None else make_client(settings, public)
+        self.signer = self.client
+        if public is not None:
+            self.signer = make_client(settings, public, config)
 
     def ping(self) -> None:
         """Ask whether the bucket is there and open to us.

@@ -22,15 +22,18 @@ from safegene_registry.storage import StorageError
 log = get_logger("safegene_registry.s3.client")
 
 CONNECT_SECONDS = 5
-READ_SECONDS = 20
-"""Longest silence of the server. With all tries, one that hangs holds a thread for a
-minute."""
 
-COPY_SECONDS = 60
-"""Likewise, where it copies half a gigabyte meanwhile or puts parts together."""
+ONCE_SECONDS = 20
+"""Longest silence of the server where a request is tried once: `removals` reckons with
+it, so it is no setting."""
+
+PATIENT_TIMES = 3
+"""So many times as long as elsewhere the server may be silent while it copies half a
+gigabyte or puts parts together."""
 
 ATTEMPTS = 3
-"""Tries of one request; boto3's pauses between them add up to about three seconds."""
+"""Tries of one request; boto3's pauses between them add up to about three seconds. With
+all of them, a server that hangs holds a thread for a minute by default."""
 
 RETRY_SECONDS = 5
 """What a client is told to wait when the server cannot be reached: less than a restart
@@ -43,23 +46,31 @@ CONFIG = Config(
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
     connect_timeout=CONNECT_SECONDS,
-    read_timeout=READ_SECONDS,
     retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
     max_pool_connections=THREADS,
     tcp_keepalive=True,
     user_agent_extra=f"safegene/{__version__}",
 )
 
-PATIENT = CONFIG.merge(Config(read_timeout=COPY_SECONDS))
-"""For requests that take the server long."""
-
 ONCE = CONFIG.merge(
     Config(
+        read_timeout=ONCE_SECONDS,
         retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=4,
     )
 )
 """For requests of which nothing may be left once we have given up."""
+
+
+def tried(settings: Settings, *, times: int = 1) -> Config:
+    """For requests that are tried again when the server is silent for too long.
+
+    Args:
+        settings: how long that is.
+        times: so many times as long.
+    """
+    seconds = settings.s3_timeout.total_seconds() * times
+    return CONFIG.merge(Config(read_timeout=seconds))
 
 
 class ObjectMissingError(Exception):
@@ -84,9 +95,7 @@ def vendor_session() -> boto3.session.Session:
     return boto3.session.Session()
 
 
-def make_client(
-    settings: Settings, endpoint_url: str | None, *, config: Config = CONFIG
-) -> Any:
+def make_client(settings: Settings, endpoint_url: str | None, config: Config) -> Any:
     """A client of the configured server, at this address of it."""
     secret = settings.s3_secret_access_key
     return vendor_session().client(

@@ -8,17 +8,21 @@ import socket
 import threading
 import time
 from contextlib import closing, suppress
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
-from safegene_registry.s3.client import ObjectMissingError
+from safegene_registry.removals import ASK_SECONDS, TAKE_OVER
+from safegene_registry.s3.client import ATTEMPTS, CONNECT_SECONDS, ObjectMissingError
 from safegene_registry.s3.copying import copy_object, spans
 from safegene_registry.s3.keys import final_key
 from safegene_registry.s3.reading import ObjectReader
 from safegene_registry.storage import StorageError
 from support.cutting_proxy import cutting_proxy
-from support.s3_stores import MIB, s3_store
+from support.registry_app import app_registry
+from support.s3_stores import MIB, s3_settings, s3_store
+from support.versions import write_version
 
 from safegene.artifact.digest import digest_bytes
 
@@ -61,6 +65,69 @@ def test_a_server_that_is_gone_is_a_storage_problem(bucket, act):
     assert time.monotonic() - begun < 20
     assert caught.value.kind.slug == "storage-unavailable"
     assert 0 < int(caught.value.headers["Retry-After"]) <= 30
+
+
+@pytest.fixture
+def silent_server():
+    """Takes connections and what comes along them, and never answers."""
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=64)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+SILENCE = timedelta(seconds=1)
+LONGEST = 60.0
+"""Three tries of a second each where nothing is copied, and all the rest on a machine
+that has other things to do; by default boto3 would wait for three minutes."""
+
+
+def test_a_server_that_is_silent_is_a_problem_after_the_time_that_is_set(
+    module_s3_bucket, silent_server, tmp_path
+):
+    """Whoever asked gets 503, and what needs no server goes on meanwhile."""
+    settings = s3_settings(
+        module_s3_bucket, s3_endpoint_url=silent_server, s3_timeout=SILENCE
+    )
+    manifest = write_version(tmp_path / "v")
+    with app_registry(tmp_path / "data", **settings) as registry:
+        begun = time.monotonic()
+
+        answer = registry.open_upload(manifest.to_bytes())
+
+        waited = time.monotonic() - begun
+        listed = registry.client.get("/v1/vectors")
+    assert answer.status_code == 503
+    assert answer.json()["type"].endswith("/problems/storage-unavailable")
+    assert 0 < int(answer.headers["Retry-After"]) <= 30
+    assert ATTEMPTS * SILENCE.total_seconds() <= waited < LONGEST
+    assert listed.status_code == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("act", EVERYTHING)
+def test_whatever_is_asked_of_a_silent_server_ends(
+    module_s3_bucket, silent_server, act
+):
+    """In time, though nothing ever comes; what copies may take three times as long."""
+    store = s3_store(
+        module_s3_bucket, s3_endpoint_url=silent_server, s3_timeout=SILENCE
+    )
+    begun = time.monotonic()
+
+    with pytest.raises(StorageError, match="cannot be reached"):
+        act(store)
+
+    assert time.monotonic() - begun < LONGEST
+
+
+def test_a_removal_waits_no_longer_than_another_process_does(bucket):
+    """Which takes it over then; see `removals`."""
+    store = s3_store(bucket, s3_timeout=timedelta(minutes=5))
+
+    longest = CONNECT_SECONDS + store.bucket.once.meta.config.read_timeout
+
+    assert ASK_SECONDS + longest < TAKE_OVER.total_seconds()
+    assert store.bucket.client.meta.config.read_timeout == 300
+    assert store.bucket.patient.meta.config.read_timeout == 900
 
 
 def test_nothing_is_removed_late(bucket):
