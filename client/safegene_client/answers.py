@@ -161,6 +161,8 @@ class Match(Answer):
     level: Level
     reasons: tuple[Reason, ...] = ()
     notes: tuple[str, ...] = ()
+    lineage: str | None = None
+    """How alike the sketches are; None: they were not compared."""
 
     @property
     def identity(self) -> str:
@@ -177,6 +179,8 @@ class CompatibilityAnswer(Answer):
     """Why the architecture is not known."""
     fits: tuple[Match, ...] = ()
     others: tuple[Match, ...] = ()
+    next_cursor: str | None = None
+    """Of a page: there may be more that fits."""
 
 
 class ExchangedToken(Answer):

@@ -27,6 +27,7 @@ from safegene_client.answers import (
 )
 from safegene_client.cache import Cache
 from safegene_client.fetching import Fetcher
+from safegene_client.fits import MAX_PAGES, ask_what_fits
 from safegene_client.lifecycle import Lifecycle
 from safegene_client.notices import notices
 from safegene_client.publishing import publish_directory
@@ -127,11 +128,12 @@ class Registry(Lifecycle):
         }
         params = {key: value for key, value in filters.items() if value}
         found: list[VectorSummary] = []
-        while len(found) < limit:
+        # A page may be short, and even empty, with others behind it.
+        for _ in range(MAX_PAGES):
             params["limit"] = str(min(PAGE_SIZE, limit - len(found)))
             page = self._session.ask(VectorPage, "GET", "/v1/vectors", params=params)
             found.extend(page.items)
-            if page.next_cursor is None or not page.items:
+            if page.next_cursor is None or len(found) >= limit:
                 break
             params["cursor"] = page.next_cursor
         return found[:limit]
@@ -217,12 +219,7 @@ class Registry(Lifecycle):
             "namespace": namespace,
             "limit": limit,
         }
-        answer = self._session.ask(
-            CompatibilityAnswer,
-            "POST",
-            "/v1/compatibility",
-            body=json_body(question),
-        )
+        answer = ask_what_fits(self._session, question)
         if not check_lineage:
             return answer
         judged = [self._with_lineage(match, target) for match in answer.fits]

@@ -27,9 +27,19 @@ from safegene_registry.models import (
 
 
 def readable(
-    namespace: InstrumentedAttribute[str], reader: Reader
+    namespace: ColumnElement[str] | InstrumentedAttribute[str],
+    reader: Reader,
+    *,
+    late: bool = False,
 ) -> ColumnElement[bool]:
-    """The condition that a column names a namespace which the reader may read."""
+    """The condition that a column names a namespace which the reader may read.
+
+    Args:
+        namespace: the column.
+        reader: who is asking.
+        late: ask it of one row after the other, for as long as rows are wanted. A
+            database may else prepare an answer for all namespaces first.
+    """
     # An alias: the statement around it may be about namespaces as well.
     room = aliased(Namespace)
     visible: ColumnElement[bool] = room.visibility == Visibility.PUBLIC
@@ -43,7 +53,8 @@ def readable(
         if reader.namespace is not None:
             own.append(room.name == reader.namespace)
         visible = or_(visible, and_(*own))
-    return select(room.name).where(room.name == namespace, visible).exists()
+    found = select(room.name).where(room.name == namespace, visible)
+    return (found.offset(0) if late else found).exists()
 
 
 # Namespaces

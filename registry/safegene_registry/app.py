@@ -23,6 +23,7 @@ from safegene_registry.readiness import Readiness
 from safegene_registry.routes import (
     advisories,
     aliases,
+    architectures,
     compatibility,
     deprecations,
     events,
@@ -49,7 +50,8 @@ everything else needs one. Every answer that is not a success is an RFC 9457 pro
 
 
 ROUTERS = (
-    *(vectors, yanks, aliases, deprecations, advisories, uploads, compatibility),
+    *(vectors, yanks, aliases, deprecations, advisories, uploads),
+    *(compatibility, architectures),
     *(namespaces, events, tokens, publishers, health),
 )
 

@@ -1,4 +1,4 @@
-"""Reading: search, resolve and describe what is published."""
+"""Reading: resolve and describe what is published."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,6 @@ from safegene.artifact.reference import (
     pinned_version,
 )
 from safegene_registry import repositories
-from safegene_registry.access import Reader
 from safegene_registry.lifecycle import alias_repository, notice_repository
 from safegene_registry.models import (
     Advisory,
@@ -27,9 +26,11 @@ from safegene_registry.models import (
     Version,
     VersionDeprecation,
 )
-from safegene_registry.pages import decode_cursor, decode_time_cursor, encode_cursor
+from safegene_registry.pages import (
+    decode_time_cursor,
+    encode_cursor,
+)
 from safegene_registry.problems import ProblemError
-from safegene_registry.repositories import SearchFilter
 from safegene_registry.schemas import (
     AdvisoryNote,
     ArchitectureSummary,
@@ -37,13 +38,13 @@ from safegene_registry.schemas import (
     FileDetail,
     Latest,
     VectorDetail,
-    VectorPage,
     VectorSummary,
     VersionDetail,
     VersionEntry,
     VersionPage,
     Yanked,
 )
+from safegene_registry.search_repository import Listed
 from safegene_registry.services import Services
 
 LATEST = "latest"
@@ -59,50 +60,19 @@ class Selector:
     digest: str | None = None
 
 
-def search(
-    services: Services,
-    reader: Reader,
-    wanted: SearchFilter,
-    *,
-    limit: int,
-    cursor: str | None,
-) -> VectorPage:
-    """One page of vectors whose newest version matches, by name.
-
-    Args:
-        services: the process's parts.
-        reader: whose eyes they are seen with.
-        wanted: what must hold of them.
-        limit: at most so many.
-        cursor: of the page before; None: the first page.
-    """
-    after = None
-    if cursor is not None:
-        namespace, name = decode_cursor(cursor, 2)
-        after = namespace, name
-    with services.database.reading() as session:
-        vectors = repositories.search_vectors(
-            session, reader, wanted, after=after, limit=limit + 1
-        )
-        page = vectors[:limit]
-        items = summaries(session, page)
-    more = len(vectors) > limit
-    last = page[-1] if more else None
-    return VectorPage(
-        items=items,
-        next_cursor=encode_cursor(last.namespace, last.name) if last else None,
-    )
-
-
-def summaries(session: Session, vectors: Sequence[Vector]) -> list[VectorSummary]:
+def summaries(
+    session: Session, vectors: Sequence[Vector | Listed]
+) -> list[VectorSummary]:
     """Vectors as lists show them, in the order given."""
+    if not vectors:
+        return []
     heads: dict[UUID, list[Head]] = defaultdict(list)
     for head in repositories.heads_of(session, [vector.id for vector in vectors]):
         heads[head.vector_id].append(head)
     return [summary(vector, heads[vector.id]) for vector in vectors]
 
 
-def summary(vector: Vector, heads: Sequence[Head]) -> VectorSummary:
+def summary(vector: Vector | Listed, heads: Sequence[Head]) -> VectorSummary:
     """One vector, described by the newest of its families' newest versions."""
     version = newest_of(heads)
     return VectorSummary(

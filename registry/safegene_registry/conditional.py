@@ -10,6 +10,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel
 
 from safegene.artifact.digest import digest_bytes
+from safegene_registry.access import Reader
 from safegene_registry.downloads import names_etag
 
 REVALIDATE = "no-cache"
@@ -27,6 +28,20 @@ def tagged(body: BaseModel) -> Tagged:
     """Write an answer out."""
     text = body.model_dump_json().encode()
     return Tagged(text, f'"{digest_bytes(text)}"')
+
+
+def tagged_list(request: Request, body: BaseModel, *, reader: Reader) -> Response:
+    """The same of what depends on who asks: it holds what they may read.
+
+    Args:
+        request: with its conditions.
+        body: of the answer.
+        reader: who asks; what nobody in particular gets may be given to others who
+            send no token.
+    """
+    answer = tagged_response(request, body, is_public=reader == Reader())
+    answer.headers["Vary"] = "Authorization"
+    return answer
 
 
 def tagged_response(

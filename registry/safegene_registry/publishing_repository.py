@@ -137,16 +137,19 @@ def ensure_namespace(
 
 def add_head(session: Session, version: Version) -> None:
     """Make a version the first and newest of its vector within its family."""
-    session.add(
-        Head(
-            vector_id=version.vector_id,
-            fingerprint=version.fingerprint,
-            version_id=version.id,
-            version_count=1,
-            published_at=version.published_at,
-        )
+    vector = session.get_one(Vector, version.vector_id)
+    family = session.get_one(ArchitectureRow, version.fingerprint)
+    head = Head(
+        vector_id=version.vector_id,
+        fingerprint=version.fingerprint,
+        version_count=1,
+        namespace=vector.namespace,
+        name=vector.name,
+        model_type=family.model_type,
+        layers=family.layers,
     )
-    session.flush()
+    session.add(head)
+    point_head(session, head, version, is_yanked=False)
 
 
 def advance_head(
@@ -166,6 +169,9 @@ def point_head(
     head.version_id = version.id
     head.published_at = version.published_at
     head.is_yanked = is_yanked
+    head.base_model_id = version.base_model_id
+    head.license = version.license
+    head.rank = version.rank
     session.flush()
 
 

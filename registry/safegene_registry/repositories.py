@@ -7,20 +7,16 @@ relationship refuses to load by itself.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, func, select, tuple_
+from sqlalchemy import Row, Select, select, tuple_
 from sqlalchemy.orm import Session, contains_eager, undefer
 
 from safegene.artifact.manifest import BaseModelRef
 from safegene.artifact.reference import VectorName
-from safegene_registry.access import Reader
-from safegene_registry.access_repository import readable
 from safegene_registry.models import (
-    ArchitectureRow,
     File,
     Head,
     Vector,
@@ -35,16 +31,6 @@ RecentVersion = Row[
 """Number, digest, when and under what key it was published, its yank, deprecation."""
 
 
-@dataclass(frozen=True, slots=True)
-class SearchFilter:
-    """What a search asks for; None means anything."""
-
-    text: str | None = None
-    namespace: str | None = None
-    fingerprint: str | None = None
-    base_model: str | None = None
-
-
 # Vectors and versions
 
 
@@ -54,44 +40,6 @@ def find_vector(session: Session, vector: VectorName) -> Vector | None:
         Vector.namespace == vector.namespace, Vector.name == vector.name
     )
     return session.scalar(query)
-
-
-def search_vectors(
-    session: Session,
-    reader: Reader,
-    wanted: SearchFilter,
-    *,
-    after: tuple[str, str] | None,
-    limit: int,
-) -> Sequence[Vector]:
-    """Vectors whose newest version matches, by name, after the last of the page before.
-
-    Those of which every version is yanked are left out. Text matches anywhere in
-    namespace, name or description, whatever the case.
-    """
-    matching = (
-        select(Head.vector_id)
-        .join(Version, Version.id == Head.version_id)
-        .where(Head.vector_id == Vector.id, Head.is_yanked.is_(False))
-    )
-    if wanted.fingerprint is not None:
-        matching = matching.where(Head.fingerprint == wanted.fingerprint)
-    if wanted.base_model is not None:
-        matching = matching.where(Version.base_model_id == wanted.base_model)
-    if wanted.text:
-        matching = matching.where(
-            Vector.namespace.icontains(wanted.text, autoescape=True)
-            | Vector.name.icontains(wanted.text, autoescape=True)
-            | Version.description.icontains(wanted.text, autoescape=True)
-        )
-    visible = readable(Vector.namespace, reader)
-    query = select(Vector).where(visible, matching.exists())
-    if wanted.namespace is not None:
-        query = query.where(Vector.namespace == wanted.namespace)
-    if after is not None:
-        query = query.where(tuple_(Vector.namespace, Vector.name) > after)
-    query = query.order_by(Vector.namespace, Vector.name).limit(limit)
-    return session.scalars(query).all()
 
 
 def with_details(query: Select[Any]) -> Select[Any]:
@@ -114,32 +62,6 @@ def heads_of(session: Session, vector_ids: Iterable[UUID]) -> Sequence[Head]:
     """The heads of these vectors, one per family each."""
     query = with_details(select(Head)).where(Head.vector_id.in_(list(vector_ids)))
     return list(session.scalars(query))
-
-
-def family_heads(
-    session: Session,
-    reader: Reader,
-    fingerprint: str,
-    *,
-    namespace: str | None,
-    after: tuple[datetime, UUID] | None,
-    limit: int,
-) -> Sequence[Head]:
-    """Heads of one family, most recently published first. One index range.
-
-    Those of which every version is yanked are left out.
-    """
-    query = with_details(select(Head)).where(
-        Head.fingerprint == fingerprint,
-        Head.is_yanked.is_(False),
-        readable(Vector.namespace, reader),
-    )
-    if namespace is not None:
-        query = query.where(Vector.namespace == namespace)
-    if after is not None:
-        query = query.where(tuple_(Head.published_at, Head.vector_id) < after)
-    query = query.order_by(Head.published_at.desc(), Head.vector_id.desc())
-    return list(session.scalars(query.limit(limit)))
 
 
 def find_head(session: Session, vector_id: UUID, fingerprint: str) -> Head | None:
@@ -276,51 +198,3 @@ def find_file(session: Session, version_id: UUID, path: str) -> File | None:
         .options(contains_eager(File.blob))
         .where(File.version_id == version_id, File.path == path)
     )
-
-
-# Architectures
-
-
-def find_architecture(session: Session, fingerprint: str) -> ArchitectureRow | None:
-    """The architecture of this fingerprint, if anything was published for it."""
-    return session.get(ArchitectureRow, fingerprint)
-
-
-def nearest_architectures(
-    session: Session,
-    reader: Reader,
-    *,
-    fingerprint: str,
-    model_type: str,
-    hidden_size: int,
-    layers: int,
-    namespace: str | None,
-    limit: int,
-) -> Sequence[ArchitectureRow]:
-    """Other families that have vectors, those most like the given structure first.
-
-    Walks the families, not the versions.
-    """
-    has_vector = (
-        select(Head.vector_id)
-        .join(Vector, Vector.id == Head.vector_id)
-        .where(
-            Head.fingerprint == ArchitectureRow.fingerprint,
-            Head.is_yanked.is_(False),
-            readable(Vector.namespace, reader),
-        )
-    )
-    if namespace is not None:
-        has_vector = has_vector.where(Vector.namespace == namespace)
-    query = (
-        select(ArchitectureRow)
-        .where(ArchitectureRow.fingerprint != fingerprint, has_vector.exists())
-        .order_by(
-            (ArchitectureRow.model_type != model_type),
-            func.abs(ArchitectureRow.hidden_size - hidden_size),
-            func.abs(ArchitectureRow.layers - layers),
-            ArchitectureRow.fingerprint,
-        )
-        .limit(limit)
-    )
-    return session.scalars(query).all()

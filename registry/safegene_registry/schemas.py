@@ -5,15 +5,12 @@ OpenAPI document made from them. Addresses (`url`) are relative to the server's 
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from safegene.artifact.compatibility import Level, Reason
 from safegene.artifact.manifest import BaseModelRef
-
-MAX_CONFIG_DEPTH = 32
 
 
 class Schema(BaseModel):
@@ -134,6 +131,14 @@ class VersionPage(Schema):
     """A page of a vector's versions, those published last first."""
 
     items: list[VersionEntry]
+    next_cursor: str | None
+    """Give it as `cursor` to get the next page; null on the last."""
+
+
+class ArchitecturePage(Schema):
+    """A page of families, by model type, width and number of layers."""
+
+    items: list[ArchitectureSummary]
     next_cursor: str | None
     """Give it as `cursor` to get the next page; null on the last."""
 
@@ -271,63 +276,3 @@ class UploadDetail(Schema):
     """Empty unless it is open."""
     problem: Problem | None = None
     """Why it is open again after `completing`; complete it anew once that is mended."""
-
-
-class CompatibilityQuestion(Schema):
-    """Which vectors fit this model?"""
-
-    config: dict[str, Any]
-    """The model's `config.json`."""
-    constraint: str | None = Field(default=None, max_length=256)
-    """Only versions in this range, such as `~=1.2`."""
-    namespace: str | None = Field(default=None, max_length=64)
-    """Only vectors of this namespace."""
-    limit: int = Field(default=50, ge=1, le=200)
-    """At most so many fitting vectors."""
-
-    @field_validator("config")
-    @classmethod
-    def check_config(cls, config: dict[str, Any]) -> dict[str, Any]:
-        """Refuse what no real config has and what could not be answered about."""
-        todo: list[tuple[Any, int]] = [(config, 0)]
-        while todo:
-            value, depth = todo.pop()
-            if depth > MAX_CONFIG_DEPTH:
-                message = f"nested deeper than {MAX_CONFIG_DEPTH}"
-                raise ValueError(message)
-            if isinstance(value, dict):
-                todo.extend(
-                    (item, depth + 1) for pair in value.items() for item in pair
-                )
-            elif isinstance(value, list):
-                todo.extend((item, depth + 1) for item in value)
-            elif isinstance(value, str) and not value.isascii():
-                # JSON can spell half a character; no answer could quote it.
-                value.encode()
-        return config
-
-
-class Match(Schema):
-    """A vector's best version for the question, and how it compares."""
-
-    namespace: str
-    name: str
-    version: str
-    digest: str
-    base_model: BaseModelRef
-    level: Level
-    reasons: list[Reason]
-    notes: list[str]
-
-
-class CompatibilityAnswer(Schema):
-    """What fits, and what comes nearest of what does not."""
-
-    architecture: ArchitectureSummary | None
-    """The asked model's family; null when its architecture is not known."""
-    reasons: list[Reason]
-    """Why the architecture is not known."""
-    fits: list[Match]
-    """Most recently published first."""
-    others: list[Match]
-    """Vectors for the nearest other families, with the reasons against each."""

@@ -3,21 +3,27 @@
 `create_app` puts one `Services` on the application; handlers get it as `ServicesDep`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from safegene.artifact.architecture import Architecture
 from safegene_registry.background import Background
 from safegene_registry.db import Database
 from safegene_registry.directory_store import DirectoryBlobStore
 from safegene_registry.issuers import Issuers
 from safegene_registry.limits import RateLimiter
+from safegene_registry.recent import Recent
 from safegene_registry.settings import Settings
 from safegene_registry.storage import BlobStore
 from safegene_registry.usage import UsageRecorder
+
+MAX_STRUCTURES = 128
+MAX_SKETCHES = 128
+"""Kept in memory; each takes some hundred kilobytes."""
 
 
 def utc_now() -> datetime:
@@ -41,6 +47,14 @@ class Services:
     usage: UsageRecorder
     now: Callable[[], datetime] = utc_now
     background: Background = field(default_factory=Background)
+    structures: Recent[str, Architecture] = field(
+        default_factory=lambda: Recent(MAX_STRUCTURES)
+    )
+    """Of families, by fingerprint."""
+    sketches: Recent[str, Sequence[float]] = field(
+        default_factory=lambda: Recent(MAX_SKETCHES)
+    )
+    """Of base models, by the digest of their file."""
 
 
 def open_services(settings: Settings) -> Services:

@@ -156,8 +156,9 @@ def structural_reasons(
                 actual=str(have),
             )
     if expected.model_type == actual.model_type:
-        differences = list(_module_reasons(expected, actual))
-        yield from differences[:MAX_MODULE_REASONS]
+        differences = list(_module_differences(expected, actual))
+        for want, have in differences[:MAX_MODULE_REASONS]:
+            yield _module_reason(want, have)
         more = len(differences) - MAX_MODULE_REASONS
         if more > 0:
             yield Reason(code="modules-differ", detail=f"{more} more modules differ")
@@ -221,43 +222,52 @@ def _judge_lineage(lineage: LineageScore, notes: tuple[str, ...]) -> Verdict:
     )
 
 
-def _module_reasons(expected: Architecture, actual: Architecture) -> Iterator[Reason]:
+def _module_differences(
+    expected: Architecture, actual: Architecture
+) -> Iterator[tuple[ModuleShape | None, ModuleShape | None]]:
+    """Modules of which one side has none, or another, in the order of the reasons."""
     for module in expected.modules:
         other = actual.module(module.path)
-        if other is None:
-            yield Reason(
-                code="module-missing",
-                detail=f"the model has no module {module.path}",
-                module=module.path,
-                expected=_shape(module),
-            )
-        elif _shape(other) != _shape(module):
-            detail = (
-                f"{module.path}: expected shape {_shape(module)}, got {_shape(other)}"
-            )
-            yield Reason(
-                code="shape-differs",
-                detail=detail,
-                module=module.path,
-                expected=_shape(module),
-                actual=_shape(other),
-            )
-        elif other.bias != module.bias:
-            yield Reason(
-                code="bias-differs",
-                detail=f"{module.path}: expected bias {module.bias}, got {other.bias}",
-                module=module.path,
-                expected=str(module.bias),
-                actual=str(other.bias),
-            )
+        if other is None or other != module:
+            yield module, other
     for module in actual.modules:
         if expected.module(module.path) is None:
-            yield Reason(
-                code="module-unexpected",
-                detail=f"the model has a module {module.path} the vector's base lacks",
-                module=module.path,
-                actual=_shape(module),
-            )
+            yield None, module
+
+
+def _module_reason(expected: ModuleShape | None, actual: ModuleShape | None) -> Reason:
+    if expected is None:
+        assert actual is not None  # noqa: S101 - not both
+        path = actual.path
+        return Reason(
+            code="module-unexpected",
+            detail=f"the model has a module {path} the vector's base lacks",
+            module=path,
+            actual=_shape(actual),
+        )
+    path = expected.path
+    if actual is None:
+        return Reason(
+            code="module-missing",
+            detail=f"the model has no module {path}",
+            module=path,
+            expected=_shape(expected),
+        )
+    if _shape(actual) != _shape(expected):
+        return Reason(
+            code="shape-differs",
+            detail=f"{path}: expected shape {_shape(expected)}, got {_shape(actual)}",
+            module=path,
+            expected=_shape(expected),
+            actual=_shape(actual),
+        )
+    return Reason(
+        code="bias-differs",
+        detail=f"{path}: expected bias {expected.bias}, got {actual.bias}",
+        module=path,
+        expected=str(expected.bias),
+        actual=str(actual.bias),
+    )
 
 
 def _shape(module: ModuleShape) -> str:

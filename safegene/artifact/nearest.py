@@ -5,6 +5,7 @@ person whether the model is another size, another generation or something else.
 """
 
 from collections.abc import Iterable
+from itertools import groupby
 
 from safegene.artifact.architecture import Architecture
 
@@ -19,9 +20,7 @@ def distance(target: Architecture, other: Architecture) -> Distance:
     fingerprint, so that the order is always the same.
     """
     return (
-        other.model_type != target.model_type,
-        abs(other.hidden_size - target.hidden_size),
-        abs(other.layers - target.layers),
+        *_size_distance(target, other),
         len(set(other.modules) ^ set(target.modules)),
         str(other.fingerprint),
     )
@@ -31,4 +30,24 @@ def nearest_first(
     target: Architecture, others: Iterable[Architecture]
 ) -> list[Architecture]:
     """Other structures, those most like the target's first."""
-    return sorted(others, key=lambda other: distance(target, other))
+
+    def sizes(other: Architecture) -> tuple[bool, int, int]:
+        return _size_distance(target, other)
+
+    found: list[Architecture] = []
+    # Modules cost a hundred times as much to compare, and matter among equals only.
+    for _, group in groupby(sorted(others, key=sizes), key=sizes):
+        alike = list(group)
+        if len(alike) > 1:
+            alike.sort(key=lambda other: distance(target, other))
+        found.extend(alike)
+    return found
+
+
+def _size_distance(target: Architecture, other: Architecture) -> tuple[bool, int, int]:
+    """What a database can order by."""
+    return (
+        other.model_type != target.model_type,
+        abs(other.hidden_size - target.hidden_size),
+        abs(other.layers - target.layers),
+    )

@@ -28,6 +28,7 @@ from sqlalchemy import select
 from support.registry_app import MANIFEST_MEDIA_TYPE, AppRegistry, bearer
 from support.versions import llama_config, write_version
 
+from safegene.artifact.architecture import architecture_from_config
 from safegene.artifact.manifest import Manifest
 from safegene.artifact.reference import VectorName
 
@@ -296,6 +297,7 @@ SPARE = {"name": "spare", "version": "1.0.0"}
 ALIASED = {**FILE, "alias": "stable"}
 ADVISORY = {"severity": "low", "affected": "<1", "summary": "refuses code"}
 NUMBERED = {**FILE, "number": 1}
+FAMILY = str(architecture_from_config(llama_config()).fingerprint)
 UPLOADS = "/v1/uploads/{upload_id}"
 NAMESPACE = "/v1/namespaces/{namespace}"
 VECTOR = "/v1/vectors/{namespace}/{name}"
@@ -366,6 +368,11 @@ REQUESTS: dict[str, Maker] = {
         path=NUMBERED, json={"reason": "it was something else"}
     ),
     "POST /v1/compatibility": fixed(json={"config": llama_config()}),
+    "POST /v1/compatibility/fleet": fixed(
+        json={"configs": [llama_config()], "limit": 10}
+    ),
+    "GET /v1/compatibility": fixed(params={"fingerprint": FAMILY}),
+    "GET /v1/architectures": fixed(),
     "POST /v1/uploads": announce,
     f"GET {UPLOADS}": of_upload(),
     f"DELETE {UPLOADS}": of_upload(),
@@ -435,7 +442,10 @@ REQUESTS: dict[str, Maker] = {
 """How to ask for every route."""
 
 
-LISTS = ("GET /v1/vectors", "POST /v1/compatibility", "GET /v1/namespaces")
+LISTS = (
+    *("GET /v1/vectors", "GET /v1/namespaces", "GET /v1/compatibility"),
+    *("POST /v1/compatibility", "POST /v1/compatibility/fleet"),
+)
 """Routes that show what is in every namespace the asker may read."""
 
 

@@ -43,3 +43,18 @@ def check_index_only(plan: str, index: str) -> None:
     assert re.search(rf"(USING (COVERING )?INDEX|Backward using) {index}\b", plan), plan
     for slow in ("SCAN", "Seq Scan", "TEMP B-TREE", "Sort"):
         assert slow not in plan
+
+
+def check_walk(database: Database, plan: str, index: str) -> None:
+    """The entries come from this index, in its order, and only as many as wanted.
+
+    SQLite orders once more what the walk has found.
+    """
+    assert re.search(
+        rf"(USING (COVERING )?INDEX|Scan (Backward )?using) {index}\b", plan
+    ), plan
+    slow = ("SCAN heads", "SCAN architectures")
+    if not database.is_embedded:
+        slow = ("Seq Scan", "Sort", "Hash", "Materialize")
+    for step in slow:
+        assert step not in plan, plan

@@ -68,6 +68,7 @@ def write_version(
     description: str = "Gives a tiny model its refusals back.",
     base_model: str = "acme/tiny-llama",
     rank: int = RANK,
+    licence: str = "Apache-2.0",
 ) -> Manifest:
     """Write the directory of one version.
 
@@ -80,6 +81,7 @@ def write_version(
         description: of the vector.
         base_model: its id.
         rank: of all factors; large ones make large files.
+        licence: of the vector.
     """
     directory.mkdir(parents=True)
     draw = random.Random(seed)
@@ -118,7 +120,7 @@ def write_version(
         "name": name,
         "version": version,
         "description": description,
-        "license": "Apache-2.0",
+        "license": licence,
         "base_model": base,
         "architecture": architecture,
         "footprint": footprint,

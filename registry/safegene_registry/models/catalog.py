@@ -51,7 +51,10 @@ class ArchitectureRow(Base):
     hidden_size: Mapped[int]
     layers: Mapped[int]
     document: Mapped[str] = mapped_column(
-        StoredText, comment="the whole structure, as JSON; the fingerprint names it"
+        StoredText,
+        deferred=True,
+        deferred_raiseload=True,
+        comment="the whole structure, as JSON; the fingerprint names it",
     )
 
 
@@ -158,13 +161,21 @@ class Head(Base):
     A yanked version is the newest only where all of them are yanked.
 
     With it, "what fits this fingerprint" and "what is the newest" are index look-ups
-    that do not grow with the number of versions.
+    that do not grow with the number of versions. What searches ask for is here once
+    more, beside the vector's name, so that one index finds and orders what matches.
     """
 
     __tablename__ = "heads"
     __table_args__ = (
         CheckConstraint("version_count > 0", name="version_count"),
         Index(None, "fingerprint", "published_at", "vector_id"),
+        Index(None, "namespace", "name"),
+        Index(None, "fingerprint", "namespace", "name"),
+        Index(None, "base_model_id", "namespace", "name"),
+        Index(None, "model_type", "namespace", "name"),
+        Index(None, "layers", "namespace", "name"),
+        Index(None, "license", "namespace", "name"),
+        Index(None, "rank", "namespace", "name"),
     )
 
     vector_id: Mapped[UUID] = mapped_column(ForeignKey("vectors.id"), primary_key=True)
@@ -179,4 +190,11 @@ class Head(Base):
     is_yanked: Mapped[bool] = mapped_column(
         server_default=false(), comment="all versions are: only for who names one"
     )
+    namespace: Mapped[str] = mapped_column(PART, comment="the vector's")
+    name: Mapped[str] = mapped_column(PART, comment="the vector's")
+    model_type: Mapped[str] = mapped_column(key_text(), comment="the family's")
+    layers: Mapped[int] = mapped_column(comment="the family's")
+    base_model_id: Mapped[str] = mapped_column(key_text(), comment="the newest's")
+    license: Mapped[str] = mapped_column(key_text(), comment="the newest's")
+    rank: Mapped[int] = mapped_column(comment="the newest's")
     version: Mapped[Version] = relationship(lazy="raise")

@@ -9,7 +9,7 @@ from fastapi import Depends, Query, Request, Response
 
 from safegene_registry.pages import decode_cursor, encode_cursor
 from safegene_registry.problems import public_base
-from safegene_registry.routes.responses import Responses
+from safegene_registry.routes.responses import TAGGED, Responses
 
 Entry = TypeVar("Entry")
 
@@ -35,6 +35,12 @@ LINKED: Responses = {
     }
 }
 """For the `responses` of a list."""
+
+TAGGED_LIST: Responses = {
+    **TAGGED,
+    200: {"headers": {**LINKED[200]["headers"], **TAGGED[200]["headers"]}},
+}
+"""For those of a list that is answered with `conditional.tagged_list`."""
 
 
 @dataclass(frozen=True, slots=True)

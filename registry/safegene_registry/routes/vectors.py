@@ -6,16 +6,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
+from safegene.artifact.configsizes import MAX_LAYERS, MAX_WIDTH
 from safegene.artifact.digest import Digest
 from safegene.artifact.reference import VectorName
-from safegene_registry import catalog
+from safegene_registry import catalog, searching
 from safegene_registry.blob_downloads import (
     FILE_MEDIA_TYPE,
     file_answer,
     file_content,
 )
 from safegene_registry.catalog import Selector
-from safegene_registry.conditional import tagged_response
+from safegene_registry.conditional import tagged_list, tagged_response
 from safegene_registry.downloads import Content, content_response
 from safegene_registry.guards import Browser, NamespaceReader
 from safegene_registry.problems import Fault, ProblemError
@@ -25,11 +26,11 @@ from safegene_registry.public_reads import (
     read_resolved,
     read_version,
 )
-from safegene_registry.repositories import SearchFilter
 from safegene_registry.routes.media import MANIFEST_MEDIA_TYPE
 from safegene_registry.routes.paging import (
     DEFAULT_LIMIT,
     LINKED,
+    TAGGED_LIST,
     PageDep,
     link_next,
 )
@@ -40,6 +41,7 @@ from safegene_registry.schemas import (
     VersionDetail,
     VersionPage,
 )
+from safegene_registry.search_repository import SearchFilter
 from safegene_registry.services import Services, ServicesDep
 
 router = APIRouter(prefix="/v1/vectors", tags=["vectors"])
@@ -56,13 +58,21 @@ async def vector_name(
 VectorDep = Annotated[VectorName, Depends(vector_name)]
 VersionParam = Annotated[str, Path(max_length=128, description="in any spelling")]
 DigestParam = Annotated[str, Query(pattern=r"^sha256:[0-9a-f]{64}$")]
+FamilyParam = Annotated[
+    str | None, Query(max_length=64, description="`model_type` as in a config.json")
+]
 
 
 def search_filter(
+    *,
     query: Annotated[str, Query(max_length=200)] = "",
     namespace: Annotated[str | None, Query(max_length=64)] = None,
     fingerprint: DigestParam | None = None,
     base_model: Annotated[str | None, Query(max_length=256)] = None,
+    family: FamilyParam = None,
+    layers: Annotated[int | None, Query(ge=1, le=MAX_LAYERS)] = None,
+    licence: Annotated[str | None, Query(alias="license", max_length=256)] = None,
+    rank: Annotated[int | None, Query(ge=1, le=MAX_WIDTH)] = None,
 ) -> SearchFilter:
     """What a search asks for."""
     return SearchFilter(
@@ -70,22 +80,32 @@ def search_filter(
         namespace=namespace,
         fingerprint=fingerprint,
         base_model=base_model,
+        model_type=family,
+        layers=layers,
+        license=licence,
+        rank=rank,
     )
 
 
-@router.get("", responses=LINKED)
+@router.get("", response_model=VectorPage, responses=TAGGED_LIST)
 def search_vectors(
+    request: Request,
     services: ServicesDep,
     access: Browser,
     page: PageDep,
     wanted: Annotated[SearchFilter, Depends(search_filter)],
-) -> VectorPage:
-    """Vectors by name; all filters must hold for the newest version."""
-    found = catalog.search(
+) -> Response:
+    """Vectors by name; all filters must hold for the newest version.
+
+    A page may be short, and even empty, with others behind it: as long as there is a
+    `next_cursor`, there may be more.
+    """
+    found = searching.search(
         services, access.reader, wanted, limit=page.limit, cursor=page.cursor
     )
-    page.link(found.next_cursor)
-    return found
+    answer = tagged_list(request, found, reader=access.reader)
+    link_next(request, answer, found.next_cursor)
+    return answer
 
 
 @router.get(

@@ -19,13 +19,15 @@ TYPES = {
     **dict.fromkeys(
         ("id", "token_id", "vector_id", "version_id", "account_id"), sa.Uuid
     ),
-    **dict.fromkeys(("hidden_size", "layers", "rank", "size_bytes"), sa.Integer),
+    **dict.fromkeys(
+        ("hidden_size", "layers", "rank", "size_bytes", "version_count"), sa.Integer
+    ),
     **dict.fromkeys(("manifest",), sa.LargeBinary),
     **dict.fromkeys(
         ("published_at", "created_at", "expires_at", "revoked_at"),
         sa.DateTime(timezone=True),
     ),
-    "is_admin": sa.Boolean,
+    **dict.fromkeys(("is_admin", "is_yanked"), sa.Boolean),
 }
 
 
@@ -269,3 +271,29 @@ def test_going_back_leaves_no_limited_token_working(database, old, limit):
     assert after.keys() == before.keys()
     changed = {name for name, digest in after.items() if digest != before[name]}
     assert changed == {"idle"}
+
+
+def test_a_head_gets_what_searches_ask_for(database, old):
+    upgrade(database, "0012")
+    vectors = dict(rows(database, "vectors", "namespace", "id"))
+    versions = rows(database, "versions", "vector_id", "version", "id", "published_at")
+    acme = vectors["acme"]
+    ((newest, at),) = [row[2:] for row in versions if row[:2] == (acme, "1.2.0")]
+    insert(
+        database,
+        "heads",
+        vector_id=acme,
+        fingerprint=digest_of("family"),
+        version_id=newest,
+        version_count=3,
+        published_at=at,
+    )
+
+    upgrade(database)
+
+    facts = ("namespace", "name", "model_type", "layers", "base_model_id", "license")
+    kept = ("vector_id", "version_id", "version_count", "is_yanked", "rank")
+    assert rows(database, "heads", *facts) == [
+        ("acme", "refusal", "llama", 2, "base", "MIT")
+    ]
+    assert rows(database, "heads", *kept) == [(acme, newest, 3, False, 8)]

@@ -5,9 +5,13 @@ import json
 import pytest
 from hypothesis import given, settings
 from support.odd_configs import odd_configs
-from support.plans import check_index_only, plan_of, remembered
+from support.plans import check_walk, plan_of, remembered
 from support.registry_app import app_registry
 from support.versions import llama_config, neox_config, write_version
+
+from safegene.artifact.architecture import architecture_from_config
+from safegene.artifact.lineage import load_sketch
+from safegene.artifact.manifest import LINEAGE_NAME
 
 
 @pytest.fixture(scope="module")
@@ -216,4 +220,109 @@ def test_the_query_is_an_index_lookup_however_many_versions_there_are(stocked):
         ask(stocked, llama_config())
 
     index = "ix_heads_fingerprint_published_at_vector_id"
-    check_index_only(plan_of(database, *statements[0]), index)
+    check_walk(database, plan_of(database, *statements[0]), index)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"base_model": "acme/tiny-llama"}, ["beta/second@1.0.0", "acme/first@2.0.0"]),
+        ({"base_model": "acme/other"}, []),
+        ({"license": "Apache-2.0", "limit": 1}, ["beta/second@1.0.0"]),
+        ({"license": "MIT"}, []),
+        ({"max_rank": 8}, ["beta/second@1.0.0", "acme/first@2.0.0"]),
+        ({"max_rank": 7}, []),
+    ],
+)
+def test_filters_hold_for_the_newest_version(stocked, filters, expected):
+    assert identities(ask(stocked, llama_config(), **filters)["fits"]) == expected
+
+
+@pytest.mark.parametrize("more", [{}, {"constraint": "~=1.0"}])
+def test_what_fits_comes_in_pages(stocked, more):
+    whole = ask(stocked, llama_config(), **more)
+
+    first = ask(stocked, llama_config(), limit=1, **more)
+    second = ask(stocked, llama_config(), cursor=first["next_cursor"], limit=1, **more)
+
+    assert [*first["fits"], *second["fits"]] == whole["fits"]
+    assert len(whole["fits"]) == 2
+    assert whole["next_cursor"] is second["next_cursor"] is None
+    assert first["others"] == whole["others"]
+    assert second["others"] == []
+
+
+def test_a_family_is_asked_about_by_its_fingerprint(stocked):
+    """As with the config, but for notes; kept, and asked about with If-None-Match."""
+    known = ask(stocked, llama_config())
+    asked = {"fingerprint": known["architecture"]["fingerprint"], "limit": 1}
+
+    found = stocked.client.get("/v1/compatibility", params=asked)
+    etag = found.headers["etag"]
+    again = stocked.client.get(
+        "/v1/compatibility", params=asked, headers={"If-None-Match": etag}
+    )
+    token = stocked.client.get("/v1/compatibility", params=asked, headers=stocked.auth)
+
+    answer = found.json()
+    assert identities(answer["fits"]) == ["beta/second@1.0.0"]
+    assert answer["architecture"] == known["architecture"]
+    assert identities(answer["others"]) == identities(known["others"])
+    assert "limit=1&cursor=" in found.headers["link"]
+    assert found.headers["cache-control"] == "public, no-cache"
+    assert found.headers["vary"] == "Authorization"
+    assert (again.status_code, again.content) == (304, b"")
+    assert token.json() == answer
+    assert token.headers["cache-control"] == "private, no-cache"
+
+
+def test_a_family_that_nothing_was_published_for_is_not_known(stocked):
+    answer = stocked.client.get(
+        "/v1/compatibility", params={"fingerprint": f"sha256:{'0' * 64}"}
+    )
+
+    assert answer.status_code == 200
+    assert answer.json()["architecture"] is None
+    assert [r["code"] for r in answer.json()["reasons"]] == ["unknown-architecture"]
+
+
+def sketch_of(directory):
+    """The sketch that a version was published with."""
+    family = architecture_from_config(llama_config())
+    return load_sketch(directory / LINEAGE_NAME, family)
+
+
+@pytest.fixture(scope="module")
+def sketch(tmp_path_factory):
+    """Of the base model of `acme/first` 2.0.0."""
+    place = tmp_path_factory.mktemp("sketch") / "v"
+    write_version(place, version="2.0.0", seed=2)
+    return sketch_of(place)
+
+
+def test_a_sketch_tells_descendants_from_strangers(stocked, sketch):
+    """Of two vectors of one family, the base of one is the asked model."""
+    exact = ask(stocked, llama_config(), sketch=sketch)
+    tuned = ask(stocked, llama_config(), sketch=[value + 0.01 for value in sketch])
+    neither = ask(stocked, llama_config(), sketch=sketch[::-1])
+
+    assert identities(exact["fits"]) == ["acme/first@2.0.0"]
+    assert exact["fits"][0]["level"] == "exact"
+    assert tuned["fits"][0]["level"] == "compatible"
+    stranger = exact["others"][0]
+    assert identities([stranger]) == ["beta/second@1.0.0"]
+    assert stranger["level"] == "incompatible"
+    assert [reason["code"] for reason in stranger["reasons"]] == ["lineage-differs"]
+    assert float(stranger["lineage"]) < 0.5
+    assert neither["fits"] == []
+    assert len(neither["others"]) == 2 + len(exact["others"]) - 1
+
+
+def test_a_sketch_of_another_size_is_refused(stocked, sketch):
+    body = {"config": llama_config(), "sketch": sketch[1:]}
+
+    answer = stocked.client.post("/v1/compatibility", json=body)
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/sketch"
+    assert f"has {len(sketch)} values, got {len(sketch) - 1}" in answer.json()["detail"]

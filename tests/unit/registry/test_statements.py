@@ -8,16 +8,24 @@ from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import event
-from support.access_world import ADVISORIES, ALIASES, REQUESTS, RULES, SETTINGS, VERSION
+from support.access_world import (
+    ADVISORIES,
+    ALIASES,
+    FAMILY,
+    REQUESTS,
+    RULES,
+    SETTINGS,
+    VERSION,
+)
 from support.access_world import VECTOR as VECTOR_PATH
 from support.crowd import OWNER, ROOM, new_crowd
 from support.registry_app import MANIFEST_MEDIA_TYPE, app_registry, bearer
 from support.versions import llama_config
 
-MANY = 12
-FAMILIES = 10
-"""That do not fit and are named at most, each with a question or three."""
+from safegene.artifact.architecture import architecture_from_config
+from safegene.artifact.lineage import sketch_positions
 
+MANY = 12
 TOKEN = 1
 """Who asks; of every request with a token."""
 
@@ -29,7 +37,9 @@ STATEMENTS = {
     "GET /readyz": None,
     "GET /metrics": 0,
     "GET /problems/{slug}": 0,
-    "GET /v1/vectors": TOKEN + 2,
+    "GET /v1/vectors": TOKEN + 3,
+    "GET /v1/architectures": TOKEN + 2,
+    "GET /v1/compatibility": None,
     f"GET {VECTOR_PATH}": GUARD + 4,
     f"GET {VECTOR_PATH}/versions": GUARD + 2,
     f"GET {VECTOR_PATH}/resolve": GUARD + 5,
@@ -55,7 +65,23 @@ STATEMENTS = {
     "GET /v1/accounts": TOKEN + 1,
     "GET /v1/accounts/{account}/tokens": TOKEN + 2,
 }
-"""What each takes; None: in a thread of its own, with time-outs of its own."""
+"""What each takes; None: elsewhere in this file, or in a thread of its own, with
+time-outs of its own."""
+
+FITTING = 2
+"""The heads of a family, and whether there are more."""
+
+OTHERS = 2
+"""The nearest families, of the same model type if there are enough, and their heads."""
+
+SEES = 1
+"""Whether the asker sees any vector of a family."""
+
+STRUCTURES = 1
+"""Those of families that nobody has asked about before."""
+
+RANGE = 2
+"""All versions of some vectors, and those that the range means."""
 
 PLACES = {
     "namespace": ROOM,
@@ -124,24 +150,64 @@ def test_no_route_asks_more_often_where_there_is_more(crowds):
         routes[route] = method, path
     stream = "GET /v1/namespaces/{namespace}/events/stream"
     routes[stream] = "GET", f"{routes[stream][1]}?seconds=0"
+    routes["GET /v1/compatibility"] = "GET", f"/v1/compatibility?fingerprint={FAMILY}"
     ranged = routes[f"GET {VECTOR_PATH}/resolve"]
     routes["in a range"] = ranged[0], f"{ranged[1]}?constraint=~%3D1.0"
     routes["by alias"] = ranged[0], f"{ranged[1]}?alias=stable"
-    expected = {**STATEMENTS, "in a range": GUARD + 6, "by alias": GUARD + 5}
+    facts = "family=llama&layers=2&license=Apache-2.0&rank=8&query=guard"
+    routes["by facts"] = "GET", f"/v1/vectors?{facts}"
+    expected = {
+        **STATEMENTS,
+        "in a range": GUARD + 6,
+        "by alias": GUARD + 5,
+        "by facts": STATEMENTS["GET /v1/vectors"],
+    }
 
     one = {route: asked(crowds, *request) for route, request in routes.items()}
-    questions = [asked_what_fits(crowds, constraint) for constraint in (None, "<9")]
+    asked_what_fits(crowds)
     crowds.fill(range(2, 2 + MANY))
     many = {route: asked(crowds, *request) for route, request in routes.items()}
-    again = [asked_what_fits(crowds, constraint) for constraint in (None, "<9")]
 
     assert one == {
         route: one[route] if count is None else count
         for route, count in expected.items()
     }
+    # Few families: those of other model types are asked for, too.
+    assert one.pop("GET /v1/compatibility") == (
+        TOKEN + STRUCTURES + SEES + FITTING + OTHERS + 1 + STRUCTURES
+    )
+    assert many.pop("GET /v1/compatibility") == (
+        TOKEN + SEES + FITTING + OTHERS + STRUCTURES
+    )
     assert many == one
-    assert again[0] - questions[0] <= FAMILIES
-    assert again[1] <= TOKEN + 3 + 1 + 3 * FAMILIES
+    assert asked_what_fits(crowds) == TOKEN + FITTING + OTHERS
+    whole = TOKEN + FITTING + OTHERS
+    assert asked_what_fits(crowds, constraint="<9") == whole + RANGE
+    assert asked_what_fits(crowds, constraint="<1.5") <= whole + 2 * RANGE
+    assert asked_what_fits(crowds, sketch=sketch()) == whole + 1
+    # Fifty families at a time.
+    assert asked_about_a_fleet(crowds) == TOKEN + 2
+
+
+def asked_about_a_fleet(crowd):
+    """How often the database is asked about sixty families and what is none."""
+    configs = [llama_config(hidden=64 + 4 * (n % 60)) for n in range(100)]
+    configs += [{"model_type": f"none-{n}"} for n in range(100)]
+    with counted(crowd.registry.services.database) as seen:
+        answer = crowd.registry.client.post(
+            "/v1/compatibility/fleet",
+            json={"configs": configs},
+            headers=bearer(crowd.token),
+        )
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["answers"]) == 160
+    return len(seen)
+
+
+def sketch():
+    """A lineage sketch of the right size."""
+    family = architecture_from_config(llama_config())
+    return [0.5] * sum(run.count for run in sketch_positions(family))
 
 
 def open_upload(crowd) -> str:
@@ -156,13 +222,13 @@ def open_upload(crowd) -> str:
     return answer.json()["id"]
 
 
-def asked_what_fits(crowd, constraint):
+def asked_what_fits(crowd, **more):
     """How often the database is asked which vectors fit a model."""
-    body = {"config": llama_config(), "constraint": constraint}
+    body = {"config": llama_config(), **more}
     with counted(crowd.registry.services.database) as seen:
         answer = crowd.registry.client.post(
             "/v1/compatibility", json=body, headers=bearer(crowd.token)
         )
     assert answer.status_code == 200, answer.text
-    assert len(answer.json()["fits"]) > 1
+    assert len(answer.json()["fits"]) + len(answer.json()["others"]) > 1
     return len(seen)

@@ -1,0 +1,201 @@
+"""Statements that look for vectors and families by facts, and list them in order.
+
+As in `repositories`, functions take the session of the current transaction and decide
+nothing. What each costs does not grow with what is published (`walk_repository`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Subquery, literal_column, select
+from sqlalchemy.orm import Session
+
+from safegene_registry.access import Reader
+from safegene_registry.access_repository import readable
+from safegene_registry.models import ArchitectureRow, Head, Version
+from safegene_registry.walk_repository import Place, Walk
+
+FAMILY_WALKED = 100
+"""Vectors of one family that are looked at to find out whether there is any to see."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchFilter:
+    """What a search asks of a vector's newest version; None means anything."""
+
+    text: str | None = None
+    namespace: str | None = None
+    fingerprint: str | None = None
+    base_model: str | None = None
+    model_type: str | None = None
+    layers: int | None = None
+    license: str | None = None
+    rank: int | None = None
+
+
+class Listed(NamedTuple):
+    """A vector, by name."""
+
+    id: UUID
+    namespace: str
+    name: str
+
+
+class Family(NamedTuple):
+    """What a list says of an architecture."""
+
+    fingerprint: str
+    model_type: str
+    hidden_size: int
+    layers: int
+
+
+BY_NAME = (Head.namespace, Head.name)
+BY_SIZE = (
+    ArchitectureRow.model_type,
+    ArchitectureRow.hidden_size,
+    ArchitectureRow.layers,
+    ArchitectureRow.fingerprint,
+)
+
+HEADS = (
+    *(Head.vector_id, Head.version_id, Head.namespace, Head.name, Head.is_yanked),
+    *(Head.fingerprint, Head.base_model_id, Head.layers, Head.rank),
+    *(Head.model_type, Head.license),
+)
+"""What is asked of a head, or told of it."""
+
+FACTS = (
+    ("fingerprint", Head.fingerprint),
+    ("base_model", Head.base_model_id),
+    ("layers", Head.layers),
+    ("rank", Head.rank),
+    ("model_type", Head.model_type),
+    ("license", Head.license),
+)
+"""What has an index by name, those that leave fewest first."""
+
+
+# Vectors by name
+
+
+def search_vectors(
+    session: Session,
+    reader: Reader,
+    wanted: SearchFilter,
+    *,
+    place: Place,
+    limit: int,
+) -> tuple[Sequence[Listed], Place | None]:
+    """Vectors whose newest version matches, by name, after the last of the page before.
+
+    Those of which every version is yanked are left out. Text matches anywhere in
+    namespace, name or description, whatever the case.
+
+    Returns:
+        At most so many, and where to go on; None: that is all.
+    """
+    conditions = [
+        column == getattr(wanted, fact)
+        for fact, column in FACTS
+        if getattr(wanted, fact) is not None
+    ]
+    # The first has the index; what is left is asked of its entries.
+    leading = conditions[:1]
+    if wanted.namespace is not None:
+        leading.append(Head.namespace == wanted.namespace)
+    walk = Walk(tuple(leading), BY_NAME)
+    after = walk.begin(session, place)
+    heads = walk.table(HEADS, after)
+    query = select(heads.c.vector_id, heads.c.namespace, heads.c.name).where(
+        heads.c.is_yanked.is_(False), readable(heads.c.namespace, reader, late=True)
+    )
+    for fact, column in FACTS:
+        if getattr(wanted, fact) is not None:
+            query = query.where(heads.c[column.key] == getattr(wanted, fact))
+    if wanted.text:
+        query = query.join(Version, Version.id == heads.c.version_id).where(
+            heads.c.namespace.icontains(wanted.text, autoescape=True)
+            | heads.c.name.icontains(wanted.text, autoescape=True)
+            | Version.description.icontains(wanted.text, autoescape=True)
+        )
+    query = query.order_by(heads.c.namespace, heads.c.name).limit(limit + 1)
+    rows = [Listed(*row) for row in session.execute(query)]
+    # A vector of several families comes once for each, side by side.
+    page = list(dict.fromkeys(rows[:limit]))
+    last = (page[-1].namespace, page[-1].name) if page else None
+    if len(rows) > limit:
+        return page, Place(last)
+    return page, walk.rest(session, place, after, last)
+
+
+# Families
+
+
+def family_columns(table: Subquery) -> list[ColumnElement[Any]]:
+    """What `Family` is made of."""
+    return [table.c[name] for name in Family._fields]
+
+
+def has_vectors(
+    families: Subquery, reader: Reader, namespace: str | None
+) -> ColumnElement[bool]:
+    """Whether a family has a vector to see, among those published last."""
+    heads = select(Head.namespace, Head.is_yanked).where(
+        Head.fingerprint == families.c.fingerprint
+    )
+    if namespace is not None:
+        heads = heads.where(Head.namespace == namespace)
+    last = (
+        heads.correlate(families)
+        .order_by(Head.published_at.desc(), Head.vector_id.desc())
+        .limit(FAMILY_WALKED)
+        .subquery("last")
+    )
+    return (
+        select(literal_column("1"))
+        .select_from(last)
+        .where(
+            last.c.is_yanked.is_(False), readable(last.c.namespace, reader, late=True)
+        )
+        .correlate(families)
+        .exists()
+    )
+
+
+def list_families(
+    session: Session,
+    reader: Reader,
+    *,
+    model_type: str | None,
+    place: Place,
+    limit: int,
+) -> tuple[Sequence[Family], Place | None]:
+    """Families that have vectors to see, by model type, width and number of layers.
+
+    Returns:
+        At most so many, and where to go on; None: that is all.
+    """
+    where = () if model_type is None else (ArchitectureRow.model_type == model_type,)
+    walk = Walk(where, BY_SIZE)
+    after = walk.begin(session, place)
+    walked = walk.table(BY_SIZE, after)
+    query = (
+        select(*family_columns(walked))
+        .where(has_vectors(walked, reader, None))
+        .order_by(*(walked.c[column.key] for column in BY_SIZE))
+        .limit(limit + 1)
+    )
+    rows = [Family(*row) for row in session.execute(query)]
+    page = rows[:limit]
+    last = size_of(page[-1]) if page else None
+    if len(rows) > limit:
+        return page, Place(last)
+    return page, walk.rest(session, place, after, last)
+
+
+def size_of(family: Family) -> tuple[str, int, int, str]:
+    """What families are ordered by."""
+    return family.model_type, family.hidden_size, family.layers, family.fingerprint
