@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from stat import S_ISDIR
+from tempfile import TemporaryFile
 from typing import BinaryIO
 from uuid import UUID, uuid4
 
@@ -34,6 +35,10 @@ HEX = re.compile(r"[0-9a-f]{64}")
 TAG = ""
 """Of every blob: only verified bytes ever get a final name here, and they are the same
 whichever upload they came with."""
+
+
+PROBE_BYTES = 1 << 20
+"""A disk that takes no more than this is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +72,17 @@ class DirectoryBlobStore:
     """All bytes go through the registry."""
 
     def ping(self) -> None:
-        """Make sure that the store is there."""
-        with translated_errors():
-            self.staging_root.stat()
+        """Make sure that the store is there, and that its disk takes bytes.
+
+        They are not flushed: a disk gives space, or refuses it, when it is written to,
+        and flushing would wait for all that is being received. A registry that is busy
+        is ready.
+        """
+        with translated_errors("take bytes"):
             self.blob_root.stat()
+            # It has no name, so that nothing is left of it whatever happens.
+            with TemporaryFile(dir=self.staging_root) as file:
+                file.write(bytes(PROBE_BYTES))
 
     def staged_path(self, upload_id: UUID, digest: Digest) -> Path:
         """Where an upload's blob is staged."""
@@ -265,7 +277,7 @@ class DirectoryBlobStore:
                 if place.name not in names and is_older(place, before):
                     removed.append(place.name)
                     if not dry_run:
-                        shutil.rmtree(place, ignore_errors=True)
+                        remove_tree(place)
             for link in self.blob_root.glob("??/*.part"):
                 if is_older(link, before):
                     removed.append(link.name)
@@ -320,6 +332,13 @@ class FileBlobWriter:
             self.part.unlink(missing_ok=True)
 
 
+def remove_tree(place: Path) -> None:
+    """Remove a directory and what is in it, or a file; what will not go stays."""
+    shutil.rmtree(place, ignore_errors=True)
+    with suppress(OSError):
+        place.unlink(missing_ok=True)
+
+
 def is_older(path: Path, moment: datetime) -> bool:
     """Whether a file was last touched before a moment; one that is gone was not."""
     try:
@@ -345,10 +364,10 @@ def sync_directory(directory: Path) -> None:
 
 
 @contextmanager
-def translated_errors() -> Iterator[None]:
+def translated_errors(doing: str = "do this") -> Iterator[None]:
     """Turn what the disk says into what the caller is told."""
     try:
         yield
     except OSError as error:
-        detail = f"The registry's blob store cannot do this: {error.strerror}."
+        detail = f"The registry's blob store cannot {doing}: {error.strerror}."
         raise StorageError(detail) from error

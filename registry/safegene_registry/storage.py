@@ -229,10 +229,10 @@ class BlobStore(Protocol):
         """For clients themselves; None: all bytes go through the registry."""
 
     def ping(self) -> None:
-        """Make sure that the store is there.
+        """Make sure that the store is there, and that a disk of ours takes bytes.
 
         Raises:
-            StorageError: it is not, or not open to us.
+            StorageError: it is not, not open to us, or full.
         """
 
     def receive(self, upload_id: UUID, digest: Digest, size: int) -> BlobWriter:

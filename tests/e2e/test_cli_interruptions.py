@@ -1,12 +1,11 @@
 """Ctrl-C, crashes and full disks: nothing half-done is visible."""
 
-import resource
 import signal
-import subprocess
 import time
 from zlib import crc32
 
 import pytest
+from support.full_disk import limit_file_size, small_disk
 from support.guarded_site import guarded_site
 from support.safegene_command import finish
 from support.versions import llama_config, write_version
@@ -149,46 +148,23 @@ def test_interrupted_pull_goes_on_where_it_stopped(safegene, site, large):
     assert files_in(cache / "partial") == []
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A cache that cannot take a large file, and how to start a command on it.
-
-    A tmpfs of 512 KB where we may mount one; else a process that the kernel does not
-    let write files that large. Both are real write errors.
-    """
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "safegene-test", str(place)]
-    try:
-        mounted = subprocess.run(mount, capture_output=True, check=False).returncode
-    except FileNotFoundError:
-        mounted = 1
-    if mounted == 0:
-        yield place, {}
-        subprocess.run(["umount", str(place)], check=True)
-    else:
-        yield place, {"preexec_fn": limit_file_size}
-
-
-def limit_file_size():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-
-
-def test_full_disk_while_pulling_leaves_nothing(safegene, large, small_disk):
+def test_full_disk_while_pulling_leaves_nothing(safegene, large, tmp_path):
     """Exit code 1, a sentence on what to do, and not one byte left behind."""
     directory, manifest = large("disk")
     safegene.must("push", directory)
-    place, options = small_disk
-
-    ended = safegene.having(SAFEGENE_CACHE=str(place / "cache")).run(
-        "pull", manifest.identity, "--json", **options
-    )
+    with small_disk(tmp_path / "small", "512k") as disk:
+        place = disk.place
+        ended = safegene.having(SAFEGENE_CACHE=str(place / "cache")).run(
+            *("pull", manifest.identity, "--json"),
+            **{} if disk.is_own else {"preexec_fn": limit_file_size},
+        )
+        blobs = files_in(place)
+        vectors_there = (place / "cache" / "vectors").exists()
 
     assert ended.code == 1
     assert ended.document["error"]["code"] == "local-storage"
     assert str(place) in ended.err
     assert "SAFEGENE_CACHE" in ended.err
-    blobs = files_in(place)
     assert all(path.parent.parent.name == "sha256" for path in blobs)
-    assert not (place / "cache" / "vectors").exists()
+    assert not vectors_there
     assert safegene.must("pull", manifest.identity)["digest"] == str(manifest.digest)

@@ -1,13 +1,17 @@
 """`/healthz` and `/readyz`: what each asks, and that asking often costs little."""
 
 import asyncio
+import errno
+import os
 import shutil
 import threading
 
 import pytest
 from safegene_registry.readiness import Probe
 from sqlalchemy import text
+from support.full_disk import small_disk
 from support.registry_app import app_registry
+from support.versions import write_version
 
 
 def faults(answer):
@@ -39,6 +43,47 @@ def test_a_lost_store_is_named_and_the_process_is_alive_all_the_same(registry):
     assert answer.json()["type"].endswith("/problems/not-ready")
     assert list(faults(answer)) == ["/parts/store"]
     assert registry.client.get("/healthz").status_code == 200
+
+
+def test_a_disk_that_is_full_is_named_until_there_is_room(tmp_path, monkeypatch):
+    """What is published can still be read, and the process is alive."""
+    monkeypatch.setattr("safegene_registry.readiness.KEEP_SECONDS", 0)
+    manifest = write_version(tmp_path / "v")
+    with (
+        small_disk(tmp_path / "small", "16m") as disk,
+        app_registry(disk.place / "data") as registry,
+    ):
+        registry.publish(manifest, tmp_path / "v")
+        url = "/v1/vectors/acme/refusal/versions/1.0.0/files/README.md"
+
+        with disk.full():
+            answer = registry.client.get("/readyz")
+            read = registry.client.get(url)
+            alive = registry.client.get("/healthz")
+        after = registry.client.get("/readyz")
+        left = registry.staged_files()
+
+    assert answer.status_code == 503
+    assert list(faults(answer)) == ["/parts/store"]
+    refused = os.strerror(errno.ENOSPC if disk.is_own else errno.EFBIG)
+    assert faults(answer)["/parts/store"] == (
+        f"The registry's blob store cannot take bytes: {refused}."
+    )
+    assert [read.status_code, alive.status_code, after.status_code] == [200] * 3
+    assert left == []
+
+
+def test_a_place_that_takes_no_bytes_is_named(tmp_path, monkeypatch):
+    """For whatever reason: here there is something else in its place."""
+    monkeypatch.setattr("safegene_registry.readiness.KEEP_SECONDS", 0)
+    with app_registry(tmp_path / "data") as registry:
+        staging = registry.services.store.staging_root
+        staging.rmdir()
+        staging.write_text("a file in the way")
+
+        found = faults(registry.client.get("/readyz"))
+
+    assert "cannot take bytes: Not a directory" in found["/parts/store"]
 
 
 def test_another_schema_is_named_with_what_to_do(registry):

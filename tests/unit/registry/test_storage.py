@@ -236,6 +236,15 @@ def test_only_whole_blobs_are_looked_at(store):
     assert list(store.untouched(tomorrow)) == [DIGEST]
 
 
+def test_a_file_among_the_staging_areas_is_a_stray_that_goes(store):
+    (store.staging_root / "odd").write_bytes(b"left by somebody")
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+
+    found = [store.discard_strays(set(), tomorrow) for _ in range(2)]
+
+    assert found == [["odd"], []]
+
+
 def test_a_write_that_the_disk_refuses_is_a_storage_problem(store, tmp_path):
     # A limit on file sizes is a real refusal by the kernel that needs no full disk.
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
