@@ -113,9 +113,24 @@ class Registry(Lifecycle):
         namespace: str | None = None,
         fingerprint: str | None = None,
         base_model: str | None = None,
+        family: str | None = None,
+        layers: int | None = None,
+        license: str | None = None,  # noqa: A002 - the word of the manifest
+        rank: int | None = None,
         limit: int = 50,
     ) -> list[VectorSummary]:
-        """Vectors by name; all filters must hold.
+        """Vectors by name; all filters must hold of the newest version.
+
+        Args:
+            query: in the name or the description.
+            namespace: of the vector.
+            fingerprint: of the base model's family.
+            base_model: its id.
+            family: its `model_type`.
+            layers: how many it has.
+            license: of the vector.
+            rank: of the vector.
+            limit: at most so many.
 
         Raises:
             RegistryError: the registry refused or could not be reached.
@@ -125,8 +140,12 @@ class Registry(Lifecycle):
             "namespace": namespace,
             "fingerprint": fingerprint,
             "base_model": base_model,
+            "family": family,
+            "layers": layers,
+            "license": license,
+            "rank": rank,
         }
-        params = {key: value for key, value in filters.items() if value}
+        params = {key: str(value) for key, value in filters.items() if value}
         found: list[VectorSummary] = []
         # A page may be short, and even empty, with others behind it.
         for _ in range(MAX_PAGES):
@@ -193,6 +212,9 @@ class Registry(Lifecycle):
         *,
         constraint: str | None = None,
         namespace: str | None = None,
+        base_model: str | None = None,
+        license: str | None = None,  # noqa: A002 - the word of the manifest
+        max_rank: int | None = None,
         limit: int = 50,
         check_lineage: bool = True,
     ) -> CompatibilityAnswer:
@@ -202,9 +224,12 @@ class Registry(Lifecycle):
         lineage is compared here, which fetches a few kilobytes a match.
 
         Args:
-            model: directory, parsed config, or loaded model.
+            model: directory, parsed config, GGUF file, or loaded model.
             constraint: only versions in this range, such as `~=1.2`.
             namespace: only vectors of this namespace.
+            base_model: only vectors made for this one.
+            license: only vectors under this one.
+            max_rank: only vectors of at most this rank.
             limit: at most so many matches.
             check_lineage: compare weights as well, where there are any.
 
@@ -217,6 +242,9 @@ class Registry(Lifecycle):
             "config": dict(target.config),
             "constraint": constraint,
             "namespace": namespace,
+            "base_model": base_model,
+            "license": license,
+            "max_rank": max_rank,
             "limit": limit,
         }
         answer = ask_what_fits(self._session, question)
@@ -304,6 +332,7 @@ class Registry(Lifecycle):
                 "level": verdict.level,
                 "reasons": verdict.reasons,
                 "notes": verdict.notes,
+                "lineage": verdict.lineage,
             }
         )
 

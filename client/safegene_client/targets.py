@@ -30,6 +30,7 @@ from safegene.artifact.lineage import (
     sketch_positions,
 )
 from safegene.errors import InvalidDataError, UsageError
+from safegene_client.gguf_config import is_gguf, read_gguf_config
 from safegene_client.tokenizer_notes import tokenizer_notes
 
 CONFIG_NAME = "config.json"
@@ -44,6 +45,11 @@ SketchReader = Callable[[Architecture], Sequence[float] | None]
 UNREADABLE = (
     "the weights were not compared: they are quantised, or named otherwise than the"
     " base model's"
+)
+
+IN_GGUF = (
+    "the weights were not compared: they are in a GGUF file; name a directory with the"
+    " safetensors weights it was made from"
 )
 
 
@@ -90,8 +96,8 @@ def describe_model(model: Any) -> TargetModel:
     """Take a directory, a config or a loaded model for what it is.
 
     Args:
-        model: path of a directory with `config.json` (or of such a file), a parsed
-            config, or a loaded transformers or PEFT model.
+        model: path of a directory with `config.json` (or of such a file, or of a GGUF
+            file), a parsed config, or a loaded transformers or PEFT model.
 
     Raises:
         UsageError: it is none of these.
@@ -123,6 +129,9 @@ def is_loaded(model: Any) -> bool:
 
 def _from_path(path: Path) -> TargetModel:
     if path.is_file():
+        if is_gguf(path):
+            config, notes = read_gguf_config(path)
+            return TargetModel(config, _no_weights, IN_GGUF, notes)
         return TargetModel(_read_config(path), _no_weights)
     if (path / CONFIG_NAME).is_file():
         config = _read_config(path / CONFIG_NAME)

@@ -13,6 +13,7 @@ import click
 from safegene import __version__
 from safegene_client.cli.advisories import advisories, advisory
 from safegene_client.cli.aliases import alias
+from safegene_client.cli.compatible import compatible
 from safegene_client.cli.deprecation import deprecate, undeprecate
 from safegene_client.cli.errors import (
     DONE,
@@ -35,7 +36,7 @@ from safegene_client.cli.output import (
     print_traceback,
 )
 from safegene_client.cli.recalibration import recalibrate
-from safegene_client.cli.registry import compatible, inspect, pull, push, search
+from safegene_client.cli.registry import inspect, pull, push, search
 from safegene_client.cli.repair import apply, merge
 from safegene_client.cli.selection import select
 from safegene_client.cli.yanking import unyank, yank

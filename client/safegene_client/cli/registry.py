@@ -1,4 +1,4 @@
-"""Commands that talk to a registry: search, compatible, inspect, pull, push."""
+"""Commands that talk to a registry: search, inspect, pull, push."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from safegene.artifact.manifest import MANIFEST_NAME, Manifest
 from safegene.artifact.reference import parse_reference
 from safegene.errors import UsageError
 from safegene.files import fresh_directory
-from safegene_client.answers import CompatibilityAnswer, Match, ResolvedVersion
+from safegene_client.answers import ResolvedVersion
 from safegene_client.cli.options import (
     FOLDER,
     UNVERIFIED,
@@ -34,6 +34,10 @@ from safegene_client.problems import plain_text
 @click.argument("query", default="")
 @click.option("--namespace", help="Only vectors of this namespace.")
 @click.option("--base-model", metavar="ID", help="Only vectors of this base model.")
+@click.option("--family", metavar="TYPE", help="Only of this model_type, as llama.")
+@click.option("--depth", type=click.IntRange(1), help="Only of so many layers.")
+@click.option("--license", "licence", metavar="SPDX", help="Only of this licence.")
+@click.option("--rank", type=int, help="Only of this rank.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @with_registry
 @with_output
@@ -44,12 +48,23 @@ def search(
     query: str,
     namespace: str | None,
     base_model: str | None,
+    family: str | None,
+    depth: int | None,
+    licence: str | None,
+    rank: int | None,
     limit: int,
 ) -> None:
-    """List the vectors whose name holds QUERY."""
+    """List the vectors whose name or description holds QUERY."""
     registry = connect()
     found = registry.search(
-        query, namespace=namespace, base_model=base_model, limit=limit
+        query,
+        namespace=namespace,
+        base_model=base_model,
+        family=family,
+        layers=depth,
+        license=licence,
+        rank=rank,
+        limit=limit,
     )
     rows = [
         (
@@ -67,88 +82,6 @@ def search(
         if found
         else f"no vector at {registry.url} matches; `safegene push DIR` adds one",
     )
-
-
-@click.command(
-    epilog=example(
-        "safegene compatible ./my-model --constraint '~=1.0' --explain",
-    )
-)
-@click.argument("model")
-@click.option("--constraint", metavar="RANGE", help="Only versions such as ~=1.0.")
-@click.option("--namespace", help="Only vectors of this namespace.")
-@click.option("--explain", is_flag=True, help="Every reason, not only the first.")
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
-@with_registry
-@with_output
-def compatible(
-    output: Output,
-    *,
-    connect: Connect,
-    model: str,
-    constraint: str | None,
-    namespace: str | None,
-    explain: bool,
-    limit: int,
-) -> None:
-    """Ask which vectors fit MODEL, and why others do not.
-
-    MODEL is a directory or a config.json; where its weights are there, their lineage
-    is compared as well. The name of a model that only an API serves is answered, too.
-    """
-    answer = connect().compatible(
-        model_or_name(model), constraint=constraint, namespace=namespace, limit=limit
-    )
-    if _is_only_a_name(model) and not any(
-        reason.code == "closed-weights" for reason in answer.reasons
-    ):
-        message = f"no model at {model}: expected a directory or a config.json"
-        raise UsageError(message)
-    output.result(
-        answer.model_dump(mode="json", exclude_none=True),
-        *compatibility_text(answer, model, explain=explain),
-    )
-
-
-def model_or_name(text: str) -> Any:
-    """A path, or the config of a model that is only a name to us."""
-    return {"model": text} if _is_only_a_name(text) else text
-
-
-def _is_only_a_name(text: str) -> bool:
-    return "/" not in text and not text.startswith(".") and not Path(text).exists()
-
-
-def compatibility_text(
-    answer: CompatibilityAnswer, model: str, *, explain: bool
-) -> list[Any]:
-    """What people read: the family, then one line a vector."""
-    if answer.architecture is None:
-        return [
-            f"nothing fits {model}:",
-            *[f"  {reason.detail}" for reason in answer.reasons],
-        ]
-    family = answer.architecture
-    head = (
-        f"{model}: {family.model_type}, {family.layers} layers, hidden size"
-        f" {family.hidden_size}; {len(answer.fits)} fit, {len(answer.others)} do not"
-    )
-    rows = [
-        (match.identity, str(match.level), match.base_model.id, line)
-        for match in (*answer.fits, *answer.others)
-        for line in _reasons(match, explain=explain)
-    ]
-    parts: list[Any] = [head]
-    if rows:
-        parts.append(table("VECTOR", "VERDICT", "BASE MODEL", "REASON", rows=rows))
-    return parts
-
-
-def _reasons(match: Match, *, explain: bool) -> list[str]:
-    details = [reason.detail for reason in match.reasons]
-    if explain:
-        return [*details, *match.notes] or [""]
-    return details[:1] or [""]
 
 
 @click.command(
