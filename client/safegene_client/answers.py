@@ -37,6 +37,13 @@ class Yank(Answer):
     reason: str
 
 
+class Purge(Answer):
+    """Why and since when a version's bytes are gone for good."""
+
+    at: str
+    reason: str
+
+
 class Deprecation(Answer):
     """Why and since when a version, or its whole vector, should not be used."""
 
@@ -94,6 +101,7 @@ class VersionEntry(Answer):
     digest: str
     yanked: Yank | None = None
     deprecated: Deprecation | None = None
+    purged: Purge | None = None
 
 
 class VectorDetail(VectorSummary):

@@ -1,4 +1,4 @@
-"""What `Registry` does with published versions: yanks, deprecations, aliases.
+"""What `Registry` does with published versions: yanks, purges, deprecations, aliases.
 
 The part of it that owners and publishers use; pulling needs nothing of this.
 """
@@ -14,13 +14,14 @@ from safegene.artifact.reference import (
 )
 from safegene_client.advisories import Advisories
 from safegene_client.answers import Deprecation, YankedVersion
-from safegene_client.fetching import vector_path
+from safegene_client.fetching import vector_path, version_path
 from safegene_client.lifecycle_answers import (
     AliasEntry,
     AliasMove,
     AliasMovePage,
     AliasPage,
     AliasRule,
+    PurgedVersion,
 )
 from safegene_client.resolution import (
     as_reference,
@@ -63,6 +64,31 @@ class Lifecycle(Advisories):
                 `yank`.
         """
         return set_yank(self._session, as_reference(ref), None)
+
+    def purge(self, ref: str | Reference, reason: str) -> PurgedVersion:
+        """Remove a version's bytes for good, by law or after an accident.
+
+        Nothing takes it back, and its number is never used again. What others have
+        pulled stays with them.
+
+        Args:
+            ref: names one version, by number or digest.
+            reason: for everybody who asks for it.
+
+        Raises:
+            UsageError: the reference may mean several versions.
+            NotFoundError: there is no such version.
+            GoneError: it was purged before.
+            ForbiddenError: the token is not an owner's, of scope admin.
+            TransportError: it is purged, and its bytes could not be removed now.
+            RegistryError: the registry refused or could not be reached.
+        """
+        reference = as_reference(ref)
+        one_version(self._session, reference)
+        found = ask_version(self._session, reference)
+        path = f"{version_path(reference.vector, found.version)}/purge"
+        body = json_body({"reason": reason, "digest": found.digest})
+        return self._session.ask(PurgedVersion, "POST", path, body=body)
 
     def deprecate(
         self, ref: str | Reference, message: str, *, successor: str | None = None

@@ -2,7 +2,7 @@
 
 from typing import Generic, TypeVar
 
-from safegene_client.answers import AdvisoryNote, Answer, Yank
+from safegene_client.answers import AdvisoryNote, Answer, Purge, Yank
 
 Entry = TypeVar("Entry")
 
@@ -12,6 +12,23 @@ class Page(Answer, Generic[Entry]):
 
     items: tuple[Entry, ...]
     next_cursor: str | None = None
+
+
+class PurgedVersion(Answer):
+    """A version after its bytes were removed."""
+
+    namespace: str
+    name: str
+    version: str
+    digest: str
+    purged: Purge
+    kept: tuple[str, ...]
+    """Digests of blobs that other versions name as well, which stay."""
+
+    @property
+    def identity(self) -> str:
+        """`namespace/name@version`."""
+        return f"{self.namespace}/{self.name}@{self.version}"
 
 
 class AliasEntry(Answer):

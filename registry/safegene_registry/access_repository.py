@@ -18,6 +18,7 @@ from safegene_registry.models import (
     File,
     Member,
     Namespace,
+    Purge,
     Token,
     TrustedPublisher,
     Upload,
@@ -138,11 +139,11 @@ def set_quota(session: Session, namespace: Namespace, quota_bytes: int | None) -
 
 
 def used_bytes(session: Session, namespace: str) -> int:
-    """What the versions of a namespace add up to."""
+    """What the versions of a namespace add up to, without those that were purged."""
     query = (
         select(func.coalesce(func.sum(Version.size_bytes), 0))
         .join(Vector, Vector.id == Version.vector_id)
-        .where(Vector.namespace == namespace)
+        .where(Vector.namespace == namespace, was_not_purged())
     )
     return int(session.scalars(query).one())
 
@@ -152,9 +153,16 @@ def used_by_namespace(session: Session) -> dict[str, int]:
     query = (
         select(Vector.namespace, func.sum(Version.size_bytes))
         .join(Version, Version.vector_id == Vector.id)
+        .where(was_not_purged())
         .group_by(Vector.namespace)
     )
     return {name: int(total) for name, total in session.execute(query)}
+
+
+def was_not_purged() -> ColumnElement[bool]:
+    """Whether a version's bytes are there, for any statement about versions."""
+    purged = select(Purge.version_id).where(Purge.version_id == Version.id)
+    return ~purged.exists()
 
 
 # Uploads and blobs
@@ -180,7 +188,11 @@ def readable_blobs(
         select(File.digest)
         .join(Version, Version.id == File.version_id)
         .join(Vector, Vector.id == Version.vector_id)
-        .where(File.digest.in_(list(digests)), readable(Vector.namespace, reader))
+        .where(
+            File.digest.in_(list(digests)),
+            readable(Vector.namespace, reader),
+            was_not_purged(),
+        )
         .distinct()
     )
     return set(session.scalars(query))

@@ -11,6 +11,7 @@ from safegene.artifact.manifest import Manifest
 from safegene_registry import access_repository, repositories, reservation_repository
 from safegene_registry.access import Principal
 from safegene_registry.auth import check_not_revoked
+from safegene_registry.catalog import refuse_purged
 from safegene_registry.guards import admit, find_standing, publishing_action
 from safegene_registry.membership import check_quota, quota_of
 from safegene_registry.models import Version
@@ -115,10 +116,18 @@ def check_sizes(services: Services, manifest: Manifest) -> None:
 
 
 def published_version(session: Session, manifest: Manifest) -> Version | None:
-    """The version if exactly this manifest is published; a conflict if another is."""
+    """The version if exactly this manifest is published; a conflict if another is.
+
+    The number of a version that was purged is never used again.
+
+    Raises:
+        ProblemError: `version-exists` or `version-purged`.
+    """
     existing = repositories.find_version(
         session, manifest.vector, version=manifest.version
     )
+    if existing is not None:
+        refuse_purged(manifest.vector, existing)
     if existing is not None and existing.digest != str(manifest.digest):
         detail = (
             f"{manifest.vector}@{manifest.version} is already published as "

@@ -30,6 +30,7 @@ from safegene_registry.routes import (
     health,
     namespaces,
     publishers,
+    purges,
     tokens,
     uploads,
     vectors,
@@ -50,8 +51,8 @@ everything else needs one. Every answer that is not a success is an RFC 9457 pro
 
 
 ROUTERS = (
-    *(vectors, yanks, aliases, deprecations, advisories, uploads),
-    *(compatibility, architectures),
+    *(vectors, yanks, purges, aliases, deprecations, advisories),
+    *(uploads, compatibility, architectures),
     *(namespaces, events, tokens, publishers, health),
 )
 

@@ -16,15 +16,18 @@ from safegene.artifact.reference import (
 )
 from safegene_registry import repositories
 from safegene_registry.lifecycle import alias_repository, notice_repository
+from safegene_registry.lifecycle.notices import (
+    advisory_note,
+    concerns,
+    deprecated,
+    purged,
+)
 from safegene_registry.models import (
-    Advisory,
     ArchitectureRow,
-    Deprecation,
     File,
     Head,
     Vector,
     Version,
-    VersionDeprecation,
 )
 from safegene_registry.pages import (
     decode_time_cursor,
@@ -32,9 +35,7 @@ from safegene_registry.pages import (
 )
 from safegene_registry.problems import ProblemError
 from safegene_registry.schemas import (
-    AdvisoryNote,
     ArchitectureSummary,
-    Deprecated,
     FileDetail,
     Latest,
     VectorDetail,
@@ -144,6 +145,7 @@ def version_page(
                 digest=row.digest,
                 yanked=yanked_since(row.yanked_at, row.yank_reason),
                 deprecated=deprecated(row.VersionDeprecation),
+                purged=purged(row.Purge),
             )
             for row in found[:limit]
         ],
@@ -166,6 +168,9 @@ def resolve(
         )
         if version is None:
             raise no_match(session, row, vector, selector)
+        if is_yanked(version):
+            # As is all that was purged.
+            refuse_purged(vector, version)
         return version_detail(session, vector, version)
 
 
@@ -210,31 +215,23 @@ def yank_of(version: Version) -> Yanked | None:
     return yanked_since(state.yanked_at, state.yank_reason)
 
 
-def deprecated(row: Deprecation | None) -> Deprecated | None:
-    """Why something should not be used, as the interface shows it; None: it may be."""
-    return None if row is None else deprecated_by(row)
+def refuse_purged(vector: VectorName, version: Version) -> None:
+    """Refuse what nobody can have any more.
 
+    Args:
+        vector: whose version it is.
+        version: that was looked for by number or digest, or is a pinned one.
 
-def deprecated_by(row: Deprecation) -> Deprecated:
-    """Why something should not be used, as the interface shows it."""
-    return Deprecated(
-        of="version" if isinstance(row, VersionDeprecation) else "vector",
-        at=row.deprecated_at,
-        message=row.message,
-        successor=row.successor,
-    )
-
-
-def concerns(advisory: Advisory, version: str) -> bool:
-    """Whether a version is in the range that an advisory is about."""
-    return best_version([version], advisory.affected) is not None
-
-
-def advisory_note(advisory: Advisory) -> AdvisoryNote:
-    """An advisory in short, as the interface shows it."""
-    return AdvisoryNote.model_validate(
-        {name: getattr(advisory, name) for name in AdvisoryNote.model_fields}
-    )
+    Raises:
+        ProblemError: `version-purged`.
+    """
+    row = version.purge
+    if row is not None:
+        detail = (
+            f"{vector}@{version.version} was purged on {row.purged_at:%Y-%m-%d}:"
+            f" {row.reason}. Its bytes are gone for good."
+        )
+        raise ProblemError(detail, "version-purged")
 
 
 def no_match(
@@ -282,15 +279,20 @@ def find_vector(session: Session, vector: VectorName) -> Vector:
 def find_version(
     session: Session, vector: VectorName, version: str, *, with_manifest: bool = False
 ) -> Version:
-    """The version in any spelling, or `not-found`."""
+    """The version in any spelling, or `not-found`, or `version-purged`."""
     canonical = canonical_version(version)
     row = repositories.find_version(
         session, vector, version=canonical, with_manifest=with_manifest
     )
     if row is None:
-        detail = f"There is no version {canonical} of {vector}."
-        raise not_found(detail)
+        raise no_version(vector, canonical)
+    refuse_purged(vector, row)
     return row
+
+
+def no_version(vector: VectorName, version: str) -> ProblemError:
+    """The problem."""
+    return not_found(f"There is no version {version} of {vector}.")
 
 
 def find_file(session: Session, version: Version, path: str) -> File:

@@ -112,6 +112,15 @@ PROBLEMS: dict[str, ProblemKind] = {
             "Send the listed blobs, then complete the upload again.",
         ),
         ProblemKind(
+            "version-purged",
+            410,
+            "Version purged",
+            "An owner has removed the version's bytes for good, by law or after an "
+            "accident. `detail` says when and why. Its number is never used again.",
+            "Use another version, or publish under a new one. Nobody can bring the "
+            "bytes back.",
+        ),
+        ProblemKind(
             "alias-changed",
             412,
             "Alias changed",
@@ -135,9 +144,9 @@ PROBLEMS: dict[str, ProblemKind] = {
             "The versions of the namespace, with those that are being uploaded, would "
             "add up to more than it may hold. `used_bytes`, `reserved_bytes`, "
             "`limit_bytes` and `wanted_bytes` tell how many.",
-            "Ask an operator for a larger quota. Versions never go away, so nothing "
-            "that an owner removes makes room; uploads give theirs back when they are "
-            "cancelled or expire.",
+            "Ask an operator for a larger quota. Versions never go away, unless an "
+            "owner purges one; uploads give their room back when they are cancelled "
+            "or expire.",
         ),
         ProblemKind(
             "unsupported-media-type",

@@ -20,6 +20,7 @@ from safegene_registry.models import (
     File,
     Head,
     Namespace,
+    Purge,
     Vector,
     Version,
     VersionState,
@@ -42,7 +43,7 @@ class FileRow(NamedTuple):
 
 
 def of_public_vector(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
-    """Only what belongs to one vector of a public namespace."""
+    """Only what belongs to one vector of a public namespace, and was not purged."""
     return (
         query.join(Vector, Vector.id == Version.vector_id)
         .join(Namespace, Namespace.name == Vector.namespace)
@@ -50,6 +51,7 @@ def of_public_vector(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]
             Namespace.name == bindparam("namespace"),
             Namespace.visibility == Visibility.PUBLIC.value,
             Vector.name == bindparam("name"),
+            ~select(Purge.version_id).where(Purge.version_id == Version.id).exists(),
         )
     )
 

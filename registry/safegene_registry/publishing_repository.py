@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from safegene.artifact.manifest import Manifest
@@ -22,6 +22,7 @@ from safegene_registry.models import (
     Head,
     Member,
     Namespace,
+    Purge,
     Upload,
     Vector,
     Version,
@@ -99,6 +100,7 @@ def add_version(
         token_id=token_id,
         published_at=published_at,
         state=None,
+        purge=None,
     )
     session.add(version)
     session.flush()
@@ -189,6 +191,19 @@ def set_yank(
     session.flush()
 
 
+def is_kept() -> ColumnElement[bool]:
+    """Whether a blob is named by more than purged versions, for any statement."""
+    named = select(File.digest).where(File.digest == Blob.digest)
+    purged = select(Purge.version_id).where(Purge.version_id == File.version_id)
+    return or_(~named.exists(), named.where(~purged.exists()).exists())
+
+
+def add_purge(session: Session, purge: Purge) -> None:
+    """Keep that a version was purged."""
+    session.add(purge)
+    session.flush()
+
+
 # Uploads
 
 
@@ -240,6 +255,9 @@ def upload_ids(session: Session) -> Sequence[UUID]:
 
 
 def known_blobs(session: Session, digests: Iterable[str]) -> set[str]:
-    """Which of these blobs belong to a published version."""
-    query = select(Blob.digest).where(Blob.digest.in_(list(digests)))
+    """Which of these blobs belong to a published version that was not purged.
+
+    Those too which no version names yet: they are about to be restored.
+    """
+    query = select(Blob.digest).where(Blob.digest.in_(list(digests)), is_kept())
     return set(session.scalars(query))

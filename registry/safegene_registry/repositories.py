@@ -19,6 +19,7 @@ from safegene.artifact.reference import VectorName
 from safegene_registry.models import (
     File,
     Head,
+    Purge,
     Vector,
     Version,
     VersionDeprecation,
@@ -26,9 +27,17 @@ from safegene_registry.models import (
 )
 
 RecentVersion = Row[
-    str, str, datetime, UUID, datetime | None, str | None, VersionDeprecation | None
+    str,
+    str,
+    datetime,
+    UUID,
+    datetime | None,
+    str | None,
+    VersionDeprecation | None,
+    Purge | None,
 ]
-"""Number, digest, when and under what key it was published, its yank, deprecation."""
+"""Number, digest, when and under what key it was published, its yank, deprecation and
+purge."""
 
 
 # Vectors and versions
@@ -123,8 +132,10 @@ def recent_versions(
             VersionState.yanked_at,
             VersionState.yank_reason,
             VersionDeprecation,
+            Purge,
         )
         .outerjoin(Version.state)
+        .outerjoin(Version.purge)
         .outerjoin(VersionDeprecation, VersionDeprecation.version_id == Version.id)
         .where(Version.vector_id == vector_id)
     )
@@ -147,7 +158,12 @@ def find_version(
         select(Version)
         .join(Version.vector)
         .outerjoin(Version.state)
-        .options(contains_eager(Version.vector), contains_eager(Version.state))
+        .outerjoin(Version.purge)
+        .options(
+            contains_eager(Version.vector),
+            contains_eager(Version.state),
+            contains_eager(Version.purge),
+        )
         .where(Vector.namespace == vector.namespace, Vector.name == vector.name)
     )
     if version is not None:
@@ -167,7 +183,12 @@ def versions_of_vectors(
         select(Version)
         .join(Version.vector)
         .outerjoin(Version.state)
-        .options(contains_eager(Version.vector), contains_eager(Version.state))
+        .outerjoin(Version.purge)
+        .options(
+            contains_eager(Version.vector),
+            contains_eager(Version.state),
+            contains_eager(Version.purge),
+        )
         .where(tuple_(Version.vector_id, Version.version).in_(list(wanted.items())))
     )
     return {version.vector_id: version for version in session.scalars(query)}

@@ -60,6 +60,13 @@ class Yanked(Schema):
     reason: str
 
 
+class Purged(Schema):
+    """Why and since when a version's bytes are gone for good."""
+
+    at: datetime
+    reason: str
+
+
 class Deprecated(Schema):
     """Why and since when a version, or its whole vector, should not be used."""
 
@@ -100,6 +107,7 @@ class VersionEntry(Schema):
     digest: str
     yanked: Yanked | None = None
     deprecated: Deprecated | None = None
+    purged: Purged | None = None
 
 
 class VectorSummary(Schema):

@@ -100,7 +100,7 @@ class World:
                 for role in Role:
                     user_account(session, role, operator=False, by="tests")
                     membership.set_member(session, namespace, role, role, by="tests")
-            for name in (SPARE["name"], FILE["name"]):
+            for name in (DOOMED["name"], SPARE["name"], FILE["name"]):
                 place = self.directory / namespace / name
                 manifest = write_version(place, vector=f"{namespace}/{name}")
                 published = self.registry.publish(manifest, place)
@@ -194,6 +194,13 @@ class World:
                     at=utc_now(),
                 )
         return name
+
+    def doomed(self, namespace: str) -> str:
+        """Digest of a version that nothing else is asked about, purged or not."""
+        with self.registry.services.database.reading() as session:
+            vector = VectorName(namespace, DOOMED["name"])
+            version = repositories.find_version(session, vector, version="1.0.0")
+        return "sha256:" + "0" * 64 if version is None else version.digest
 
     def advisory(self, namespace: str) -> None:
         """An advisory, about no version that there is."""
@@ -295,6 +302,7 @@ SPARE = {"name": "spare", "version": "1.0.0"}
 """A version that may be hidden without any other route giving another answer."""
 
 ALIASED = {**FILE, "alias": "stable"}
+DOOMED = {"name": "doomed", "version": "1.0.0"}
 ADVISORY = {"severity": "low", "affected": "<1", "summary": "refuses code"}
 NUMBERED = {**FILE, "number": 1}
 FAMILY = str(architecture_from_config(llama_config()).fingerprint)
@@ -366,6 +374,9 @@ REQUESTS: dict[str, Maker] = {
     f"GET {ADVISORIES}/{{number}}": fixed(path=NUMBERED),
     f"PUT {ADVISORIES}/{{number}}/withdrawal": fixed(
         path=NUMBERED, json={"reason": "it was something else"}
+    ),
+    f"POST {VERSION}/purge": lambda world, _asker, namespace, _token: Wanted(
+        DOOMED, {"json": {"reason": "court", "digest": world.doomed(namespace)}}
     ),
     "POST /v1/compatibility": fixed(json={"config": llama_config()}),
     "POST /v1/compatibility/fleet": fixed(

@@ -35,6 +35,7 @@ from safegene_client.cli.output import (
     print_talk,
     print_traceback,
 )
+from safegene_client.cli.purging import purge
 from safegene_client.cli.recalibration import recalibrate
 from safegene_client.cli.registry import inspect, pull, push, search
 from safegene_client.cli.repair import apply, merge
@@ -83,6 +84,7 @@ for command in (
     unyank,
     deprecate,
     undeprecate,
+    purge,
     alias,
     advisories,
     advisory,

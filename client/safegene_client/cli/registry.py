@@ -113,7 +113,11 @@ def inspect(output: Output, *, connect: Connect, vector: str) -> None:
         for entry in detail.versions
         if entry.yanked is not None
     }
-    listed = [f"{v} (yanked)" if v in yanked else v for v in versions]
+    purged = {entry.version for entry in detail.versions if entry.purged is not None}
+    listed = [
+        f"{v} (purged)" if v in purged else f"{v} (yanked)" if v in yanked else v
+        for v in versions
+    ]
     output.result(
         {
             **_document(manifest),

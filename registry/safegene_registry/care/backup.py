@@ -27,7 +27,7 @@ from safegene_registry.care.transfer import copy_blobs
 from safegene_registry.directory_store import DirectoryBlobStore, sync_directory
 from safegene_registry.log import get_logger
 from safegene_registry.migrate import newest_revision
-from safegene_registry.models import Blob
+from safegene_registry.models import Blob, File, Purge
 from safegene_registry.services import Services
 
 log = get_logger("safegene_registry.care.backup")
@@ -83,7 +83,7 @@ def back_up(services: Services, directory: Path) -> BackedUp:
         part = directory / SNAPSHOTS / f"{uuid4()}.part"
         try:
             snapshot = write_catalog(services, part)
-            sizes = sizes_in(snapshot)
+            sizes = sizes_in(snapshot, purged_too=False)
             more, damaged = copy_blobs(services.store, target, sizes, prove=False)
             copied += more
             if purged(services, damaged):
@@ -111,10 +111,29 @@ def write_catalog(services: Services, place: Path) -> Snapshot:
     return Snapshot(place, newest_revision() or "", taken_at, tables, ())
 
 
-def sizes_in(snapshot: Snapshot) -> Mapping[Digest, int]:
-    """The blobs that a snapshot names, with their sizes."""
+def sizes_in(snapshot: Snapshot, *, purged_too: bool) -> Mapping[Digest, int]:
+    """The blobs that a snapshot names, with their sizes.
+
+    Args:
+        snapshot: of the catalog.
+        purged_too: also those that only purged versions name, whose bytes are gone.
+    """
     rows = snapshot.rows(Blob.__tablename__)
-    return {Digest.parse(row["digest"]): row["size_bytes"] for row in rows}
+    gone = set() if purged_too else purged_blobs(snapshot)
+    return {
+        Digest.parse(row["digest"]): row["size_bytes"]
+        for row in rows
+        if row["digest"] not in gone
+    }
+
+
+def purged_blobs(snapshot: Snapshot) -> set[str]:
+    """The blobs that purged versions name and no others."""
+    purged = {row["version_id"] for row in snapshot.rows(Purge.__tablename__)}
+    named: dict[bool, set[str]] = {True: set(), False: set()}
+    for row in snapshot.rows(File.__tablename__) if purged else ():
+        named[row["version_id"] in purged].add(row["digest"])
+    return named[True] - named[False]
 
 
 def purged(services: Services, digests: list[Digest]) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ForeignKeyConstraint, and_, delete, select, update
 from sqlalchemy.orm import Session
 
+from safegene_registry.access_repository import was_not_purged
 from safegene_registry.db import Base
 from safegene_registry.models import Alias, Blob, File, Vector, Version
 
@@ -26,7 +27,7 @@ class VersionRow:
 
 
 def all_versions(session: Session) -> Iterator[VersionRow]:
-    """Every version there is."""
+    """Every version there is, without those that were purged."""
     query = (
         select(
             Version.id,
@@ -37,6 +38,7 @@ def all_versions(session: Session) -> Iterator[VersionRow]:
             Version.manifest,
         )
         .join(Vector, Vector.id == Version.vector_id)
+        .where(was_not_purged())
         .order_by(Vector.namespace, Vector.name, Version.published_at, Version.id)
         .execution_options(yield_per=ROWS)
     )

@@ -94,10 +94,14 @@ class Upstream:
             yield vector
 
     def versions(self, vector: VectorName) -> list[RemoteVersion]:
-        """All versions of a vector, those published first first."""
+        """All versions of a vector that can be had, those published first first."""
         found = list(self._pages(f"/v1/vectors/{vector}/versions"))
         with understood(self.url):
-            return [version_of(vector, item) for item in reversed(found)]
+            return [
+                version_of(vector, item)
+                for item in reversed(found)
+                if not item.get("purged")
+            ]
 
     def visibility(self, namespace: str) -> str:
         """Who may read a namespace there; without a token, what is read is public."""

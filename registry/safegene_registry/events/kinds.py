@@ -19,6 +19,7 @@ class Kind(StrEnum):
     VERSION_PUBLISHED = "version.published"
     VERSION_YANKED = "version.yanked"
     VERSION_UNYANKED = "version.unyanked"
+    VERSION_PURGED = "version.purged"
     DEPRECATED = "deprecation.set"
     UNDEPRECATED = "deprecation.removed"
     ADVISORY_PUBLISHED = "advisory.published"

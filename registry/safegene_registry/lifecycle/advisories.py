@@ -16,6 +16,7 @@ from safegene_registry.access import Principal
 from safegene_registry.events.kinds import Kind
 from safegene_registry.events.recording import record
 from safegene_registry.lifecycle import notice_repository
+from safegene_registry.lifecycle.notices import advisory_note, concerns
 from safegene_registry.lifecycle.paging import number_of
 from safegene_registry.lifecycle.schemas import (
     AdvisoryDetail,
@@ -182,7 +183,7 @@ def list_page(
             detail_of(advisory)
             for advisory in page
             if about is None
-            or (advisory.withdrawn_at is None and catalog.concerns(advisory, about))
+            or (advisory.withdrawn_at is None and concerns(advisory, about))
         ],
         next_cursor=encode_cursor(str(page[-1].number)) if more else None,
     )
@@ -195,7 +196,7 @@ def detail_of(advisory: Advisory) -> AdvisoryDetail:
         None if at is None or reason is None else Withdrawn(at=at, reason=reason)
     )
     return AdvisoryDetail(
-        **catalog.advisory_note(advisory).model_dump(),
+        **advisory_note(advisory).model_dump(),
         details=advisory.details,
         published_at=advisory.published_at,
         withdrawn=withdrawn,

@@ -16,6 +16,7 @@ from safegene_registry.access import Principal
 from safegene_registry.events.kinds import Kind
 from safegene_registry.events.recording import record
 from safegene_registry.lifecycle import notice_repository
+from safegene_registry.lifecycle.notices import deprecated_by
 from safegene_registry.lifecycle.schemas import DeprecationRequest
 from safegene_registry.lock_repository import lock_vector
 from safegene_registry.log import get_logger
@@ -66,7 +67,7 @@ def deprecate(
             row.token_id = principal.token_id
             notice_repository.put_deprecation(session, row)
             say(session, principal, vector, version, row)
-        found = catalog.deprecated_by(before if before is not None and same else row)
+        found = deprecated_by(before if before is not None and same else row)
     if not same:
         tell(principal, vector, version, message=message, successor=successor)
     return found

@@ -8,6 +8,7 @@ from pydantic import Field
 from safegene_registry.access_schemas import AccountName
 from safegene_registry.schemas import (
     AdvisoryNote,
+    Purged,
     Schema,
     Severity,
     VersionDetail,
@@ -31,6 +32,27 @@ class DeprecationRequest(Schema):
     """Shown to everybody who asks for it."""
     successor: str | None = Field(default=None, min_length=1, max_length=256)
     """A reference to what should be used in its place, as `acme/guard@~=2.0`."""
+
+
+class PurgeRequest(Schema):
+    """Remove a version's bytes for good."""
+
+    reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
+    """Shown to everybody who asks for the version."""
+    digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    """Of the version, so that no slip takes another one."""
+
+
+class PurgedVersion(Schema):
+    """A version after its bytes were removed."""
+
+    namespace: str
+    name: str
+    version: str
+    digest: str
+    purged: Purged
+    kept: list[str]
+    """Digests of blobs that other versions name as well, which stay."""
 
 
 class AdvisoryRequest(Schema):

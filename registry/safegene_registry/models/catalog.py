@@ -2,11 +2,12 @@
 
     namespaces ─< vectors ─< versions >─ architectures
                      │         ├─< files >─ blobs
-                     │         └── version_states
+                     │         ├── version_states
+                     │         └── purges
                      └─< heads
 
-`versions`, `files` and `architectures` are insert-only, held by triggers in the
-database. What changes about a version lives in `version_states`; what moves (which
+`versions`, `files`, `architectures` and `purges` are insert-only, held by triggers in
+the database. What changes about a version lives in `version_states`; what moves (which
 version of a vector is the newest) lives in `heads`.
 """
 
@@ -108,6 +109,7 @@ class Version(Base):
     vector: Mapped[Vector] = relationship(lazy="raise")
     architecture: Mapped[ArchitectureRow] = relationship(lazy="raise")
     state: Mapped["VersionState | None"] = relationship(lazy="raise")
+    purge: Mapped["Purge | None"] = relationship(lazy="raise")
 
 
 class VersionState(Base):
@@ -127,6 +129,24 @@ class VersionState(Base):
         UtcDateTime, comment="hidden from resolution since; null: not yanked"
     )
     yank_reason: Mapped[str | None] = mapped_column(StoredText)
+
+
+class Purge(Base):
+    """That a version's bytes were removed for good, and why. Insert-only.
+
+    Its rows and its number stay. Blobs that other versions name as well stay, too.
+    """
+
+    __tablename__ = "purges"
+
+    version_id: Mapped[UUID] = mapped_column(
+        ForeignKey("versions.id"), primary_key=True
+    )
+    reason: Mapped[str] = mapped_column(StoredText)
+    token_id: Mapped[UUID] = mapped_column(
+        ForeignKey("tokens.id"), comment="who did it"
+    )
+    purged_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Blob(Base):

@@ -72,7 +72,10 @@ def get_alias(
 
 @router.put(
     ALIASES + "/{alias}",
-    responses=problems("not-found", "version-yanked", "alias-changed", "forbidden"),
+    responses=problems(
+        *("not-found", "version-yanked", "version-purged"),
+        *("alias-changed", "forbidden"),
+    ),
 )
 def move_alias(
     services: ServicesDep,

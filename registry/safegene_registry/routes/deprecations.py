@@ -38,7 +38,7 @@ def undeprecate_vector(
     deprecation.undeprecate(services, access.caller, vector, None)
 
 
-@router.put(VERSION_PATH, responses=problems("not-found"))
+@router.put(VERSION_PATH, responses=problems("not-found", "version-purged"))
 def deprecate_version(
     services: ServicesDep,
     access: Publisher,
@@ -53,7 +53,7 @@ def deprecate_version(
 @router.delete(
     VERSION_PATH,
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=problems("not-found"),
+    responses=problems("not-found", "version-purged"),
 )
 def undeprecate_version(
     services: ServicesDep, access: Publisher, vector: VectorDep, version: VersionParam

@@ -131,5 +131,5 @@ def content(media_type: str, schema: dict[str, str] | None = None) -> Responses:
         200: {"description": "The bytes", **whole},
         206: {"description": "The requested range of the bytes", **body},
         304: {"description": "The caller has them already"},
-        **problems("not-found", "range-not-satisfiable"),
+        **problems("not-found", "version-purged", "range-not-satisfiable"),
     }

@@ -56,7 +56,7 @@ async def manifest_body(request: Request, _access: Announcer) -> bytes:
     responses={
         200: {"model": UploadDetail, "description": "Already published"},
         **problems(
-            *("not-found", "version-exists", "quota-exceeded"),
+            *("not-found", "version-exists", "version-purged", "quota-exceeded"),
             *("unsupported-media-type", "manifest-invalid"),
         ),
     },
@@ -216,7 +216,7 @@ async def write_chunks(
             "description": "Being verified; look at the upload until that has ended",
         },
         **problems(
-            *("blob-missing", "version-exists", "quota-exceeded"),
+            *("blob-missing", "version-exists", "version-purged", "quota-exceeded"),
             *("manifest-invalid", "digest-mismatch"),
         ),
     },

@@ -140,7 +140,7 @@ def list_versions(
 @router.get(
     "/{namespace}/{name}/resolve",
     response_model=VersionDetail,
-    responses={**TAGGED, **problems("not-found")},
+    responses={**TAGGED, **problems("not-found", "version-purged")},
 )
 @read_by(read_resolved)
 def resolve_version(
@@ -167,7 +167,7 @@ def resolve_version(
 @router.get(
     "/{namespace}/{name}/versions/{version}",
     response_model=VersionDetail,
-    responses={**TAGGED, **problems("not-found")},
+    responses={**TAGGED, **problems("not-found", "version-purged")},
 )
 @read_by(read_version)
 def get_version(

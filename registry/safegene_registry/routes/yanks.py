@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/vectors", tags=["vectors"])
 PATH = "/{namespace}/{name}/versions/{version}/yank"
 
 
-@router.put(PATH, responses=problems("not-found"))
+@router.put(PATH, responses=problems("not-found", "version-purged"))
 def yank_version(
     services: ServicesDep,
     access: Publisher,
@@ -27,7 +27,7 @@ def yank_version(
     return yanking.yank(services, access.caller, vector, version, wanted.reason)
 
 
-@router.delete(PATH, responses=problems("not-found"))
+@router.delete(PATH, responses=problems("not-found", "version-purged"))
 def unyank_version(
     services: ServicesDep, access: Publisher, vector: VectorDep, version: VersionParam
 ) -> YankedVersion:

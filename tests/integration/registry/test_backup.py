@@ -379,3 +379,30 @@ def test_a_backup_can_be_taken_with_cp(way):
 
     assert examine(way.registry.services).findings == []
     assert len(keys_of(way.registry.services.store, "blobs/")) == len(manifest.files)
+
+
+def test_what_was_purged_is_neither_backed_up_nor_missed(way):
+    """Its rows are: number, tombstone and reason are there after a restoration."""
+    bad = publish(way, "1.0.0", seed=1)
+    publish(way, "1.1.0", seed=2)
+    owner = bearer(way.registry.token_of("tests", Scope.ADMIN))
+    gone = way.registry.client.post(
+        f"/v1/vectors/{bad.vector}/versions/1.0.0/purge",
+        json={"reason": "court", "digest": str(bad.digest)},
+        headers=owner,
+    )
+    assert gone.status_code == 200, gone.text
+    tensors = Digest.parse(bad.file(TENSORS_NAME).digest)
+
+    backed = back_up(way.registry.services, way.place / "backup")
+    with way.opened() as services:
+        restore(services, way.place / "backup")
+        found = examine(services).findings
+        with services.database.reading() as session:
+            tombstones = session.execute(text("SELECT reason FROM purges")).all()
+        kept = services.store.find(tensors)
+
+    assert backed.snapshot.damaged == ()
+    assert found == []
+    assert [row.reason for row in tombstones] == ["court"]
+    assert kept is None

@@ -9,11 +9,13 @@ from support.versions import write_version
 
 from safegene.errors import (
     ForbiddenError,
+    GoneError,
     InvalidReferenceError,
     NotFoundError,
     PreconditionFailedError,
     RegistryError,
     RejectedError,
+    UsageError,
 )
 
 GUARD = "acme/guard"
@@ -155,3 +157,22 @@ def test_what_is_deprecated_says_what_to_use(client, caplog):
     )
     assert "acme/guard is deprecated: see guard2" in caplog.text
     assert registry.resolve(GUARD).deprecated is None
+
+
+def test_a_version_is_purged_and_says_so(client):
+    registry = client()
+
+    with pytest.raises(UsageError, match="may mean another version tomorrow"):
+        registry.purge(f"{GUARD}@~=1.0", "court")
+    with pytest.raises(ForbiddenError):
+        client(scope=Scope.PUBLISH).purge(f"{GUARD}@1.1", "court")
+    said = registry.purge(f"{GUARD}@1.1", "court")
+
+    assert (said.identity, said.purged.reason) == (f"{GUARD}@1.1.0", "court")
+    assert registry.resolve(GUARD).version == "1.0.0"
+    with pytest.raises(GoneError, match=r"was purged on .*: court"):
+        registry.resolve(f"{GUARD}@1.1")
+    with pytest.raises(GoneError):
+        registry.pull(f"{GUARD}@{said.digest}")
+    listed = registry.describe(GUARD).versions
+    assert [one.purged is not None for one in listed] == [True, False]

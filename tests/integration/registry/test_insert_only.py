@@ -4,9 +4,10 @@ import zlib
 from pathlib import Path
 
 import pytest
+from safegene_registry.access import Scope
 from safegene_registry.db import Database
 from sqlalchemy.exc import IntegrityError
-from support.registry_app import app_registry
+from support.registry_app import app_registry, bearer
 from support.versions import write_version
 
 CHANGES = [
@@ -15,6 +16,8 @@ CHANGES = [
     "DELETE FROM versions",
     "UPDATE files SET digest = digest",
     "DELETE FROM files",
+    "UPDATE purges SET reason = 'none'",
+    "DELETE FROM purges",
     "UPDATE alias_moves SET number = 9",
     "DELETE FROM alias_moves",
     "UPDATE architectures SET layers = 99",
@@ -25,6 +28,7 @@ CHANGES = [
     " ON CONFLICT (fingerprint) DO UPDATE SET layers = 99",
 ]
 SQLITE_CHANGES = [
+    "INSERT OR REPLACE INTO purges SELECT * FROM purges",
     "INSERT OR REPLACE INTO alias_moves SELECT * FROM alias_moves",
     "INSERT OR REPLACE INTO versions SELECT * FROM versions",
     "INSERT OR REPLACE INTO files SELECT * FROM files",
@@ -39,12 +43,16 @@ POSTGRESQL_CHANGES = [
     "TRUNCATE files",
     "TRUNCATE events",
     "TRUNCATE alias_moves",
+    "TRUNCATE purges",
     "TRUNCATE architectures CASCADE",
     "WITH gone AS (DELETE FROM files RETURNING *) SELECT count(*) FROM gone",
     "MERGE INTO versions AS v USING versions AS w ON v.id = w.id"
     " WHEN MATCHED THEN UPDATE SET rank = 1",
 ]
-TABLES = ("versions", "files", "architectures", "blobs", "events", "alias_moves")
+TABLES = (
+    *("versions", "files", "architectures", "blobs", "events"),
+    *("alias_moves", "purges"),
+)
 BYTES = {"sqlite": "x'00'", "postgresql": r"'\x00'"}
 
 
@@ -70,6 +78,14 @@ def published(tmp_path_factory, module_parts):
             headers=registry.auth,
         )
         assert moved.status_code == 200, moved.text
+        bad = write_version(root / "w", version="2.0.0", seed=2)
+        registry.publish(bad, root / "w")
+        gone = registry.client.post(
+            f"/v1/vectors/{bad.vector}/versions/2.0.0/purge",
+            json={"reason": "court", "digest": str(bad.digest)},
+            headers=bearer(registry.token_of("tests", Scope.ADMIN)),
+        )
+        assert gone.status_code == 200, gone.text
         yield registry.services.database
 
 

@@ -37,6 +37,7 @@ def test_the_commands_are_there():
         *("extract", "import", "inspect", "push", "search", "compatible", "pull"),
         *("select", "recalibrate", "apply", "merge", "evaluate"),
         *("frontier", "exchange", "yank", "unyank", "deprecate", "undeprecate"),
+        *("purge",),
         *("alias set", "alias list", "alias history", "alias remove", "alias protect"),
         *("advisories", "advisory publish", "advisory withdraw"),
     ]
