@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[3]
         ("GET", "/v1/vectors/", 404, "not-found"),
         ("GET", "/v1/vectors/a/b/c/d", 404, "not-found"),
         ("DELETE", "/v1/vectors", 405, "method-not-allowed"),
-        ("GET", "/v1/compatibility", 405, "method-not-allowed"),
+        ("GET", "/v1/compatibility/fleet", 405, "method-not-allowed"),
         ("GET", "/v1/vectors?limit=many", 422, "invalid-request"),
         ("POST", "/v1/uploads", 401, "authentication-required"),
         ("GET", "/problems/nothing", 404, "not-found"),
@@ -49,7 +49,7 @@ def test_every_refusal_is_a_problem(registry, method, path, status, slug):
 
 
 def test_a_method_that_is_not_taken_names_those_that_are(registry):
-    answer = registry.client.delete("/v1/compatibility")
+    answer = registry.client.delete("/v1/compatibility/fleet")
 
     assert answer.headers["allow"] == "POST"
 
@@ -92,7 +92,7 @@ def test_what_was_not_foreseen_is_an_answer_without_its_cause(registry):
 
 def test_a_broken_database_is_an_answer_without_its_statements(registry):
     with registry.services.database.writing() as session:
-        session.execute(text("ALTER TABLE vectors RENAME TO elsewhere"))
+        session.execute(text("ALTER TABLE heads RENAME TO elsewhere"))
 
     answer = registry.client.get("/v1/vectors")
 
