@@ -8,10 +8,21 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, Subquery, func, select, tuple_, union_all
+from sqlalchemy import (
+    BindParameter,
+    CompoundSelect,
+    Select,
+    Subquery,
+    bindparam,
+    func,
+    select,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.orm import Session
 
 from safegene_registry.access import Reader
@@ -107,23 +118,37 @@ def first_heads(
     """The same of several families, at most so many of each, family by family."""
     if not fingerprints:
         return []
-    parts = [
-        select(
-            fitting(
-                family_walk(fingerprint, wanted).table(HEADS, None),
-                reader,
-                wanted,
-                limit,
-            ).subquery()
-        )
-        for fingerprint in fingerprints
-    ]
-    found = [Found(*row) for row in session.execute(union_all(*parts))]
+    query = first_heads_of(reader, wanted, len(fingerprints), limit)
+    values = {f"family_{at}": each for at, each in enumerate(fingerprints)}
+    found = [Found(*row) for row in session.execute(query, values)]
     place = {fingerprint: at for at, fingerprint in enumerate(fingerprints)}
     return sorted(found, key=lambda row: place[row.fingerprint])
 
 
-def family_walk(fingerprint: str, wanted: FitFilter) -> Walk:
+@lru_cache(maxsize=32)
+def first_heads_of(
+    reader: Reader, wanted: FitFilter, count: int, limit: int
+) -> CompoundSelect[*tuple[Any, ...]]:
+    """The statement for so many families; to build it takes longer than to run it."""
+    kind = Head.fingerprint.type
+    return union_all(
+        *(
+            select(
+                fitting(
+                    family_walk(bindparam(f"family_{at}", type_=kind), wanted).table(
+                        HEADS, None
+                    ),
+                    reader,
+                    wanted,
+                    limit,
+                ).subquery()
+            )
+            for at in range(count)
+        )
+    )
+
+
+def family_walk(fingerprint: str | BindParameter[str], wanted: FitFilter) -> Walk:
     """The heads of a family by time; a namespace has fewer, by another index."""
     where = [Head.fingerprint == fingerprint]
     if wanted.namespace is not None:

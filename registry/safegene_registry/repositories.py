@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, select, tuple_
+from sqlalchemy import Row, Select, bindparam, select, tuple_
 from sqlalchemy.orm import Session, contains_eager, undefer
 
 from safegene.artifact.manifest import BaseModelRef
@@ -69,8 +69,12 @@ def with_details(query: Select[Any]) -> Select[Any]:
 
 def heads_of(session: Session, vector_ids: Iterable[UUID]) -> Sequence[Head]:
     """The heads of these vectors, one per family each."""
-    query = with_details(select(Head)).where(Head.vector_id.in_(list(vector_ids)))
-    return list(session.scalars(query))
+    return list(session.scalars(HEADS_OF, {"vector_ids": list(vector_ids)}))
+
+
+HEADS_OF = with_details(select(Head)).where(
+    Head.vector_id.in_(bindparam("vector_ids", expanding=True))
+)
 
 
 def find_head(session: Session, vector_id: UUID, fingerprint: str) -> Head | None:

@@ -6,10 +6,18 @@ nothing. What each costs does not grow with what is published (`walk_repository`
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Subquery, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Subquery,
+    bindparam,
+    literal_column,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from safegene_registry.access import Reader
@@ -97,18 +105,49 @@ def search_vectors(
     Returns:
         At most so many, and where to go on; None: that is all.
     """
-    conditions = [
+    walk = walk_of(wanted)
+    after = walk.begin(session, place)
+    query = vectors_query(reader, wanted, limit + 1, behind=after is not None)
+    rows = [Listed(*row) for row in session.execute(query, named(after))]
+    # A vector of several families comes once for each, side by side.
+    page = list(dict.fromkeys(rows[:limit]))
+    last = (page[-1].namespace, page[-1].name) if page else None
+    if len(rows) > limit:
+        return page, Place(last)
+    return page, walk.rest(session, place, after, last)
+
+
+def walk_of(wanted: SearchFilter) -> Walk:
+    """The walk of a search: of the first fact that it asks for, which has an index."""
+    leading = [
         column == getattr(wanted, fact)
         for fact, column in FACTS
         if getattr(wanted, fact) is not None
-    ]
-    # The first has the index; what is left is asked of its entries.
-    leading = conditions[:1]
+    ][:1]
     if wanted.namespace is not None:
         leading.append(Head.namespace == wanted.namespace)
-    walk = Walk(tuple(leading), BY_NAME)
-    after = walk.begin(session, place)
-    heads = walk.table(HEADS, after)
+    return Walk(tuple(leading), BY_NAME)
+
+
+AFTER = tuple(bindparam(f"after_{column.key}", type_=column.type) for column in BY_NAME)
+"""The name behind which a page begins."""
+
+
+def named(after: tuple[str, str] | None) -> dict[str, str]:
+    """The values of those."""
+    if after is None:
+        return {}
+    return {
+        f"after_{column.key}": text for column, text in zip(BY_NAME, after, strict=True)
+    }
+
+
+@lru_cache(maxsize=64)
+def vectors_query(
+    reader: Reader, wanted: SearchFilter, limit: int, *, behind: bool
+) -> Select[*tuple[Any, ...]]:
+    """The statement of a search; to build it takes as long as to run it."""
+    heads = walk_of(wanted).table(HEADS, AFTER if behind else None)
     query = select(heads.c.vector_id, heads.c.namespace, heads.c.name).where(
         heads.c.is_yanked.is_(False), readable(heads.c.namespace, reader, late=True)
     )
@@ -121,14 +160,7 @@ def search_vectors(
             | heads.c.name.icontains(wanted.text, autoescape=True)
             | Version.description.icontains(wanted.text, autoescape=True)
         )
-    query = query.order_by(heads.c.namespace, heads.c.name).limit(limit + 1)
-    rows = [Listed(*row) for row in session.execute(query)]
-    # A vector of several families comes once for each, side by side.
-    page = list(dict.fromkeys(rows[:limit]))
-    last = (page[-1].namespace, page[-1].name) if page else None
-    if len(rows) > limit:
-        return page, Place(last)
-    return page, walk.rest(session, place, after, last)
+    return query.order_by(heads.c.namespace, heads.c.name).limit(limit)
 
 
 # Families

@@ -87,7 +87,8 @@ class Walk:
         query = query.where(*self.where)
         if after is not None:
             key = tuple_(*self.order)
-            query = query.where(key < after if self.descending else key > after)
+            last = tuple_(*after, types=[column.type for column in self.order])
+            query = query.where(key < last if self.descending else key > last)
         return query.order_by(
             *(column.desc() if self.descending else column for column in self.order)
         )
