@@ -31,6 +31,7 @@ from safegene.artifact.manifest import (
     Manifest,
 )
 from safegene.artifact.tensorfile import read_header
+from safegene.artifact.tensorwriter import tensor_file_bytes
 
 
 def refusal(registry, manifest: Manifest, directory: Path) -> dict:
@@ -81,6 +82,44 @@ def test_a_tensor_of_another_shape_is_refused(registry, tmp_path):
     assert "q_proj" in problem["detail"]
     assert "(8, 32)" in problem["detail"]
     assert f"({other.rank}, 32)" in problem["detail"]
+
+
+EXTRA = "base_model.model.model.layers.1.mlp.up_proj.lora_A.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(lambda parts: parts[1:], "no tensor", id="one missing"),
+        pytest.param(lambda parts: parts[:-2], "no tensor", id="a module missing"),
+        pytest.param(
+            lambda parts: [*parts, (EXTRA, (8, 32), bytes(4 * 8 * 32))],
+            f"tensor '{EXTRA[:40]}",
+            id="one of a module outside the footprint",
+        ),
+        pytest.param(
+            lambda parts: [parts[1], parts[0], *parts[2:]], "order", id="order"
+        ),
+    ],
+)
+def test_tensors_other_than_the_footprints_are_refused(
+    registry, tmp_path, change, said
+):
+    """None missing, none unexpected; nothing of it is ever visible."""
+    manifest = write_version(tmp_path / "v")
+    path = tmp_path / "v" / TENSORS_NAME
+    data = path.read_bytes()
+    parts = [
+        (tensor.name, tensor.shape, data[tensor.start : tensor.end])
+        for tensor in read_header(path).tensors
+    ]
+    changed_file = tensor_file_bytes(change(parts), metadata={"format": "pt"})
+    lying = rewritten(manifest, tmp_path / "v", TENSORS_NAME, changed_file)
+
+    problem = refusal(registry, lying, tmp_path / "v")
+
+    assert said in problem["detail"]
+    assert problem["errors"][0]["pointer"].startswith("/files/2")
 
 
 @pytest.mark.parametrize(
