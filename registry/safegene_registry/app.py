@@ -34,12 +34,14 @@ from safegene_registry.routes import (
     tokens,
     uploads,
     vectors,
+    webhooks,
     yanks,
 )
 from safegene_registry.routes.responses import COMMON_RESPONSES, RegistryAPI
 from safegene_registry.services import open_services
 from safegene_registry.settings import Settings
 from safegene_registry.sweeping import remove_leftovers
+from safegene_registry.webhooks.delivery import Deliverer
 
 CLOSE_SECONDS = 5.0
 """What a verification in the background gets to end; then another replica may do it."""
@@ -53,7 +55,7 @@ everything else needs one. Every answer that is not a success is an RFC 9457 pro
 ROUTERS = (
     *(vectors, yanks, purges, aliases, deprecations, advisories),
     *(uploads, compatibility, architectures),
-    *(namespaces, events, tokens, publishers, health),
+    *(namespaces, events, webhooks, tokens, publishers, health),
 )
 
 
@@ -78,6 +80,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.readiness = Readiness(services)
         app.state.live = Live(services.database, limit=settings.max_listeners)
         services.usage.start()
+        deliverer = Deliverer(services)
+        deliverer.start()
         try:
             if settings.s3_bucket is None:
                 # A bucket is listed by `gc`: it may be large, or out of reach.
@@ -89,6 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             app.state.readiness.close()
             await app.state.live.close()
+            deliverer.stop()
             services.usage.stop()
             services.database.dispose()
 

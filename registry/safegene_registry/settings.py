@@ -16,6 +16,7 @@ from sqlalchemy import URL
 from safegene_registry.addresses import is_acceptable
 from safegene_registry.postgresql import postgresql_url
 from safegene_registry.sqlite import sqlite_url
+from safegene_registry.webhooks.targets import Network, parse_networks
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -136,6 +137,12 @@ class Settings(BaseSettings):
     max_listeners: int = Field(default=1000, gt=0)
     """Streams of events at once at each replica; one caller gets a quarter of them."""
 
+    webhook_networks: Annotated[tuple[Network, ...], NoDecode] = ()
+    """Networks beside the open internet that webhooks may send to, with commas."""
+
+    webhook_allow_http: bool = False
+    """Whether webhooks may send without TLS: what happens can be read on the way."""
+
     oidc_issuers: Annotated[tuple[str, ...], NoDecode] = ()
     """Issuers of JWTs that trusted publishers may name, to the letter, with commas."""
 
@@ -186,6 +193,12 @@ class Settings(BaseSettings):
         if isinstance(given, str):
             return tuple(part.strip() for part in given.split(",") if part.strip())
         return given
+
+    @field_validator("webhook_networks", mode="before")
+    @classmethod
+    def split_networks(cls, given: object) -> object:
+        """Networks as the environment lists them."""
+        return parse_networks(given) if isinstance(given, str) else given
 
     @model_validator(mode="after")
     def check_issuers(self) -> Self:

@@ -10,12 +10,9 @@ from fastapi import APIRouter
 from fastapi.routing import iter_route_contexts
 from safegene_registry.access import Action
 from safegene_registry.guards import ANYBODY, Browser, check_guards
+from support.access_requests import ABSENT, PRIVATE, PUBLIC, REQUESTS
 from support.access_world import (
-    ABSENT,
     ASKERS,
-    PRIVATE,
-    PUBLIC,
-    REQUESTS,
     SETTINGS,
     Asker,
     World,

@@ -9,11 +9,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from safegene_registry.access import Scope
 from safegene_registry.db import Database
 from schemathesis.specs.openapi.checks import positive_data_acceptance
+from support.access_requests import PRIVATE, PUBLIC, REQUESTS
 from support.access_world import (
     ASKERS,
-    PRIVATE,
-    PUBLIC,
-    REQUESTS,
     SETTINGS,
     World,
     about_namespace,

@@ -16,7 +16,7 @@ from safegene_registry.models import Account, Advisory, Token, Version
 from safegene_registry.services import utc_now
 from safegene_registry.tokens import WantedToken, create_token, user_account
 from sqlalchemy.orm import Session
-from support.access_world import ADVISORY, ISSUER
+from support.access_requests import ADVISORY, ISSUER
 from support.registry_app import AppRegistry
 from support.versions import llama_config, write_version
 

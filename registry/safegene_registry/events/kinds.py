@@ -16,6 +16,8 @@ class Kind(StrEnum):
     TOKEN_CREATED = "token.created"  # noqa: S105 - a kind
     TOKEN_EXCHANGED = "token.exchanged"  # noqa: S105 - a kind
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - a kind
+    WEBHOOK_ADDED = "webhook.added"
+    WEBHOOK_REMOVED = "webhook.removed"
     VERSION_PUBLISHED = "version.published"
     VERSION_YANKED = "version.yanked"
     VERSION_UNYANKED = "version.unyanked"

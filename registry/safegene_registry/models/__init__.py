@@ -2,7 +2,7 @@
 
 `access`: who there is and what they may do. `catalog`: what is published. `lifecycle`:
 what points at that and moves. `uploads`: what is on its way in or out. `events`: what
-has happened.
+has happened. `webhooks`: where that is sent.
 """
 
 from safegene_registry.models.access import (
@@ -40,6 +40,7 @@ from safegene_registry.models.uploads import (
     Upload,
     UploadBlob,
 )
+from safegene_registry.models.webhooks import DeadLetter, Webhook
 
 __all__ = [
     "Account",
@@ -50,6 +51,7 @@ __all__ = [
     "ArchitectureRow",
     "Blob",
     "Completion",
+    "DeadLetter",
     "Deprecation",
     "EventEnd",
     "EventRow",
@@ -70,4 +72,5 @@ __all__ = [
     "Version",
     "VersionDeprecation",
     "VersionState",
+    "Webhook",
 ]

@@ -21,7 +21,7 @@ from safegene_registry.services import Services, open_services
 from safegene_registry.settings import Settings
 from safegene_registry.storage import StorageError
 from sqlalchemy import text
-from support.access_world import ISSUER
+from support.access_requests import ISSUER
 from support.backends import BACKENDS, backend_of
 from support.registry_app import AppRegistry, app_registry, bearer
 from support.stores import Faulty, keys_of, remove_behind, write_behind

@@ -30,13 +30,14 @@ TABLES = {
     *("architectures", "heads", "uploads", "alembic_version", "accounts", "members"),
     *("trusted_publishers", "version_states", "upload_blobs", "removals"),
     *("completions", "reservations", "events", "event_ends"),
+    *("webhooks", "dead_letters"),
     *("aliases", "alias_moves", "protected_aliases", "alias_movers"),
     *("version_deprecations", "vector_deprecations", "advisories"),
     "purges",
 }
 
-NEWEST = "0014"
-ADDED = {"purges"}
+NEWEST = "0015"
+ADDED = {"webhooks", "dead_letters"}
 """By the last script."""
 
 INDEX = "ix_versions_vector_id_published_at_id"

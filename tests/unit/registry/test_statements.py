@@ -7,17 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from safegene_registry.models import Webhook
+from safegene_registry.webhooks.sending import new_secret
 from sqlalchemy import event
-from support.access_world import (
+from support.access_requests import (
     ADVISORIES,
     ALIASES,
     FAMILY,
+    HOOK,
     REQUESTS,
     RULES,
-    SETTINGS,
     VERSION,
 )
-from support.access_world import VECTOR as VECTOR_PATH
+from support.access_requests import VECTOR as VECTOR_PATH
+from support.access_world import SETTINGS
 from support.crowd import OWNER, ROOM, new_crowd
 from support.registry_app import MANIFEST_MEDIA_TYPE, app_registry, bearer
 from support.versions import llama_config
@@ -58,6 +61,8 @@ STATEMENTS = {
     "GET /v1/namespaces/{namespace}/members": GUARD + 1,
     f"GET {RULES}": GUARD + 2,
     "GET /v1/namespaces/{namespace}/events": GUARD + 2,
+    "GET /v1/namespaces/{namespace}/webhooks": GUARD + 1,
+    "GET /v1/namespaces/{namespace}/webhooks/{webhook_id}/dead-letters": GUARD + 2,
     "GET /v1/namespaces/{namespace}/events/stream": GUARD + 1,
     "GET /v1/namespaces/{namespace}/publishers": GUARD + 1,
     "GET /v1/whoami": TOKEN + 2,
@@ -141,11 +146,15 @@ def test_every_route_that_reads_is_counted():
 
 def test_no_route_asks_more_often_where_there_is_more(crowds):
     """In one test, since the second count needs what the first must not see."""
-    upload = open_upload(crowds)
+    places = {
+        **PLACES,
+        "upload_id": open_upload(crowds),
+        "webhook_id": add_webhook(crowds),
+    }
     routes = {}
     for route in reading_routes():
         method, _, path = route.partition(" ")
-        for name, value in {**PLACES, "upload_id": upload}.items():
+        for name, value in places.items():
             path = path.replace("{" + name + "}", value)
         routes[route] = method, path
     stream = "GET /v1/namespaces/{namespace}/events/stream"
@@ -208,6 +217,14 @@ def sketch():
     """A lineage sketch of the right size."""
     family = architecture_from_config(llama_config())
     return [0.5] * sum(run.count for run in sketch_positions(family))
+
+
+def add_webhook(crowd) -> str:
+    """A webhook without dead letters; its id."""
+    webhook = Webhook(namespace=ROOM, url=HOOK, secret=new_secret(), position=0)
+    with crowd.registry.services.database.writing() as session:
+        session.add(webhook)
+    return str(webhook.id)
 
 
 def open_upload(crowd) -> str:
