@@ -253,25 +253,23 @@ def nearest_families(
     found: list[Family] = []
     same = ArchitectureRow.model_type == target.model_type
     for condition in (same, ~same):
+        # As columns: PostgreSQL then knows that what it walks is in order already, and
+        # looks for vectors only until there are enough families.
+        far = (
+            func.abs(ArchitectureRow.hidden_size - target.hidden_size).label("wider"),
+            func.abs(ArchitectureRow.layers - target.layers).label("deeper"),
+        )
         near = (
-            select(*BY_SIZE)
+            select(*BY_SIZE, *far)
             .where(condition, ArchitectureRow.fingerprint != target.fingerprint)
-            .order_by(
-                func.abs(ArchitectureRow.hidden_size - target.hidden_size),
-                func.abs(ArchitectureRow.layers - target.layers),
-                ArchitectureRow.fingerprint,
-            )
+            .order_by(*far, ArchitectureRow.fingerprint)
             .limit(NEAREST_WALKED)
             .subquery("walked")
         )
         query = (
             select(*family_columns(near))
             .where(has_vectors(near, reader, namespace))
-            .order_by(
-                func.abs(near.c.hidden_size - target.hidden_size),
-                func.abs(near.c.layers - target.layers),
-                near.c.fingerprint,
-            )
+            .order_by(near.c.wider, near.c.deeper, near.c.fingerprint)
             .limit(limit - len(found))
         )
         found.extend(Family(*row) for row in session.execute(query))

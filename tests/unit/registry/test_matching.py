@@ -223,6 +223,18 @@ def test_the_query_is_an_index_lookup_however_many_versions_there_are(stocked):
     check_walk(database, plan_of(database, *statements[0]), index)
 
 
+def test_the_nearest_families_are_ordered_once_and_walked_until_there_are_enough(
+    stocked,
+):
+    """Ordered again, all of them would be asked for vectors first."""
+    database = stocked.services.database
+
+    with remembered(database, r"walked\.wider") as statements:
+        ask(stocked, llama_config(layers=3))
+
+    assert plan_of(database, *statements[0]).count("Sort Key") <= 1
+
+
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [
