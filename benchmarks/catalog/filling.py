@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from alembic.script import ScriptDirectory
 from safegene_registry.db import Base, Database
-from safegene_registry.migrate import upgrade
+from safegene_registry.migrate import alembic_config, upgrade
 from safegene_registry.postgresql import postgresql_url
 from safegene_registry.sqlite import sqlite_url
 from sqlalchemy import event, insert
@@ -34,7 +35,7 @@ def fill_postgresql(server: str, name: str, versions: int) -> str:
         Its URL.
     """
     url = f"{server.rpartition('/')[0]}/{name}"
-    done = f"filled with {versions}"
+    done = f"filled with {versions} at {schema()}"
     with psycopg.connect(server, autocommit=True) as connection:
         found = connection.execute(
             "SELECT shobj_description(oid, 'pg_database') FROM pg_database"
@@ -56,6 +57,11 @@ def fill_postgresql(server: str, name: str, versions: int) -> str:
         connection.execute("VACUUM ANALYZE")
         connection.execute(f"COMMENT ON DATABASE {name} IS '{done}'".encode())
     return url
+
+
+def schema() -> str | None:
+    """The newest migration: catalogs of older ones are made anew."""
+    return ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
 def load(connection: psycopg.Connection, versions: int) -> None:
@@ -85,11 +91,12 @@ def buffered(versions: int) -> Iterable[tuple[str, list[Row]]]:
 def fill_sqlite(path: Path, versions: int) -> Path:
     """The same for SQLite; returns the data directory."""
     path.mkdir(parents=True, exist_ok=True)
-    marker = path / f"filled-{versions}"
+    marker = path / f"filled-{versions}-{schema()}"
     file = path / "registry.sqlite3"
     if marker.exists():
         return path
-    file.unlink(missing_ok=True)
+    for old in path.glob("registry.sqlite3*"):
+        old.unlink()
     database = Database(sqlite_url(file))
     upgrade(database)
     database.dispose()
