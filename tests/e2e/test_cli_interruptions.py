@@ -9,6 +9,7 @@ from support.full_disk import limit_file_size, small_disk
 from support.guarded_site import guarded_site
 from support.safegene_command import finish
 from support.versions import llama_config, write_version
+from support.waiting import wait_until
 
 from safegene.artifact.bundle import verify_directory
 
@@ -123,10 +124,10 @@ def test_interrupted_pull_goes_on_where_it_stopped(safegene, site, large):
         )
         assert network.wait(REACH_SECONDS)
         cache = safegene.directory / "cache"
-        deadline = time.monotonic() + REACH_SECONDS
-        while not any(path.stat().st_size for path in files_in(cache / "partial")):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(
+            lambda: any(path.stat().st_size for path in files_in(cache / "partial")),
+            seconds=REACH_SECONDS,
+        )
         process.send_signal(signal.SIGINT)
         ended = finish(process)
 

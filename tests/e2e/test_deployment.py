@@ -14,6 +14,7 @@ from safegene_registry.services import open_store
 from safegene_registry.settings import Settings
 from support.safegene_command import command_for
 from support.versions import write_version
+from support.waiting import wait_until
 
 from safegene.artifact.bundle import verify_directory
 from safegene.artifact.digest import digest_bytes
@@ -75,13 +76,6 @@ def process_of(arrangement, name):
     return arrangement.processes[arrangement.place / f"{name}.log"]
 
 
-def wait_for(condition, *, pause=0.05):
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(pause)
-
-
 @contextmanager
 def requests_going_on(arrangement):
     """Ask for a version again and again, from four threads; the statuses."""
@@ -108,13 +102,13 @@ def requests_going_on(arrangement):
 def more(statuses, count=40):
     """Wait for so many further answers."""
     enough = len(statuses) + count
-    wait_for(lambda: len(statuses) >= enough)
+    wait_until(lambda: len(statuses) >= enough)
 
 
 def restart(arrangement, name):
     """Start a replica again; the next one may be taken away after that."""
     arrangement.start_replica(name)
-    wait_for(arrangement.answers)
+    wait_until(arrangement.answers)
     time.sleep(LEFT_ALONE_SECONDS)
 
 
@@ -183,7 +177,7 @@ def test_limits_count_whom_a_trusted_proxy_names(arrangement):
             return client.post("/v1/oidc/token", json=wanted, headers=named).status_code
 
         first = status("203.0.113.7")
-        wait_for(lambda: status("203.0.113.7") == 429, pause=0)
+        wait_until(lambda: status("203.0.113.7") == 429, pause=0)
         another = status("203.0.113.8")
 
     assert first == another == 401
@@ -215,7 +209,7 @@ def test_a_killed_replica_is_not_noticed(arrangement, safegene, published):
     with requests_going_on(arrangement) as statuses:
         more(statuses)
         os.kill(process_of(arrangement, name).pid, signal.SIGKILL)
-        wait_for(lambda: not process_of(arrangement, name).alive())
+        wait_until(lambda: not process_of(arrangement, name).alive())
         more(statuses)
         publish(safegene, "1.1.0")
         restart(arrangement, name)
@@ -234,8 +228,8 @@ def test_a_replica_that_is_stopped_drains(arrangement, published):
         more(statuses)
         os.kill(process.pid, signal.SIGTERM)
         url = f"{replica_url(arrangement, name)}/readyz"
-        wait_for(lambda: httpx.get(url).status_code == 503)
-        wait_for(lambda: not process.alive())
+        wait_until(lambda: httpx.get(url).status_code == 503)
+        wait_until(lambda: not process.alive())
         more(statuses)
         restart(arrangement, name)
 
@@ -247,13 +241,13 @@ def test_without_any_replica_the_proxy_answers_a_problem(arrangement, published)
     for name in REPLICAS:
         process = process_of(arrangement, name)
         os.kill(process.pid, signal.SIGKILL)
-        wait_for(lambda process=process: not process.alive())
+        wait_until(lambda process=process: not process.alive())
 
     answer = httpx.get(f"{arrangement.url}/v1/vectors/{VECTOR}")
 
     for name in REPLICAS:
         arrangement.start_replica(name)
-    wait_for(arrangement.answers)
+    wait_until(arrangement.answers)
     assert answer.status_code == answer.json()["status"] == 503
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["retry-after"] == "5"

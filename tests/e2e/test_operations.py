@@ -10,7 +10,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +20,7 @@ from support.registry_app import app_registry
 from support.safegene_command import command_for
 from support.sources import ROOT
 from support.versions import write_version
+from support.waiting import wait_until
 
 from scripts.deployment.arrangement import PROXY, REPLICAS, Arrangement
 from scripts.deployment.compose import read_services
@@ -178,18 +178,16 @@ def served(script, place, environment):
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + SECONDS
-        while not answers(url):
-            assert process.poll() is None, f"it has ended:\n{script}"
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(lambda: answers(url, process), seconds=SECONDS, pause=0.1)
         yield url
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.communicate(timeout=SECONDS)
 
 
-def answers(url):
+def answers(url, process):
+    """Whether it does, once its process has begun and for as long as it runs."""
+    assert process.poll() is None, f"it has ended:\n{process.args[-1]}"
     try:
         return httpx.get(f"{url}/readyz", timeout=10).status_code == 200
     except httpx.TransportError:

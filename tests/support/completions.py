@@ -2,17 +2,14 @@
 
 import dataclasses
 import threading
-import time
 from typing import Any
 
 from safegene_registry.storage import BlobStore
 from support.registry_app import AppRegistry
 from support.stores import Faulty
+from support.waiting import SECONDS, wait_until
 
 from safegene.artifact.digest import Digest
-
-SECONDS = 60
-"""Far longer than anything here takes."""
 
 
 class GatedStore(Faulty):
@@ -44,8 +41,5 @@ def look(registry: AppRegistry, upload: dict[str, Any]) -> dict[str, Any]:
 
 def wait(registry: AppRegistry, upload: dict[str, Any]) -> dict[str, Any]:
     """Look until the verification has ended; the upload then."""
-    deadline = time.monotonic() + SECONDS
-    while (told := look(registry, upload))["state"] == "completing":
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return told
+    wait_until(lambda: look(registry, upload)["state"] != "completing")
+    return look(registry, upload)

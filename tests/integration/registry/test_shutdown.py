@@ -14,6 +14,7 @@ from safegene_registry.routes.media import MANIFEST_MEDIA_TYPE
 from support.registry_app import app_registry
 from support.registry_server import running_registry
 from support.versions import llama_config, write_version
+from support.waiting import wait_until
 
 from safegene.artifact.manifest import TENSORS_NAME
 
@@ -78,19 +79,12 @@ def is_refused(url):
     return False
 
 
-def wait_for(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_readiness_turns_first_and_requests_are_still_served(published):
     """In the drain delay `/readyz` says 503 on a replica that answers everything."""
     with replica(published, drain_delay="PT3S") as registry:
         registry.process.send_signal(signal.SIGTERM)
         begin = time.monotonic()
-        wait_for(lambda: httpx.get(f"{registry.url}/readyz").status_code == 503)
+        wait_until(lambda: httpx.get(f"{registry.url}/readyz").status_code == 503)
         problem = httpx.get(f"{registry.url}/readyz").json()
         served = httpx.get(f"{registry.url}{FILE_URL}").status_code
 
@@ -108,7 +102,7 @@ def test_a_download_under_way_is_ended_and_nothing_new_is_accepted(published):
     with replica(published) as registry:
         download = SlowDownload(registry.url)
         registry.process.send_signal(signal.SIGTERM)
-        wait_for(lambda: is_refused(registry.url))
+        wait_until(lambda: is_refused(registry.url))
         assert registry.process.poll() is None
 
         received = download.rest()
@@ -160,9 +154,9 @@ def test_an_upload_under_way_is_ended_and_not_lost(published, tmp_path):
     with replica(published) as registry, ThreadPoolExecutor(1) as sender:
         upload = SlowUpload(registry, tmp_path / "v2")
         sending = sender.submit(upload.send)
-        wait_for(lambda: any(registry.data.glob(f"staging/*/{upload.hex}*")))
+        wait_until(lambda: any(registry.data.glob(f"staging/*/{upload.hex}*")))
         registry.process.send_signal(signal.SIGTERM)
-        wait_for(lambda: is_refused(registry.url))
+        wait_until(lambda: is_refused(registry.url))
         assert registry.process.poll() is None
 
         upload.may_end.set()
@@ -190,7 +184,7 @@ def test_a_download_that_takes_too_long_is_cut_off(published):
 def test_a_second_signal_ends_the_drain_delay(published):
     with replica(published, drain_delay="PT10M") as registry:
         registry.process.send_signal(signal.SIGTERM)
-        wait_for(lambda: httpx.get(f"{registry.url}/readyz").status_code == 503)
+        wait_until(lambda: httpx.get(f"{registry.url}/readyz").status_code == 503)
 
         registry.process.send_signal(signal.SIGTERM)
 
