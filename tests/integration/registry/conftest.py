@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from safegene_registry.db import Database
 from safegene_registry.postgresql import postgresql_url
+from safegene_registry.s3.direct import S3DirectTransfer
 from safegene_registry.sqlite import sqlite_url
 from safegene_registry.storage import BlobStore
+from support.presigned import PART
 from support.replicas import shared_settings
-from support.s3_stores import empty_bucket
+from support.s3_stores import empty_bucket, s3_store
 from support.services import new_bucket, new_database
 from support.stores import Place, directory_place, s3_place
 
@@ -57,6 +59,12 @@ def bucket(request):
     found = request.getfixturevalue(f"module_{request.param}_bucket")
     empty_bucket(found)
     return found
+
+
+@pytest.fixture
+def direct(bucket) -> S3DirectTransfer:
+    """What clients do with it; blobs above 5 MiB are sent in parts of 5 MiB."""
+    return S3DirectTransfer(s3_store(bucket).bucket, PART)
 
 
 @pytest.fixture(

@@ -15,8 +15,8 @@ from safegene_registry.services import open_store
 from safegene_registry.settings import Settings
 from safegene_registry.storage import BlobStore
 from support.backends import environment_of
-from support.registry_app import MANIFEST_MEDIA_TYPE, bearer
 from support.registry_server import running_registry
+from support.replicas import Publisher, client_of
 from support.stores import keys_of
 from support.versions import llama_config, write_version
 
@@ -26,9 +26,6 @@ from safegene.artifact.manifest import TENSORS_NAME, Manifest
 PUBLISHERS = 8
 ROUNDS = 3
 """A race that is lost by luck once is not lost by luck three times."""
-
-TIMEOUT = 120.0
-"""Of one request, on a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +39,7 @@ class Replicas:
 
     def client(self, number: int = 0) -> httpx.Client:
         """Of the replica whose turn it is."""
-        return httpx.Client(
-            base_url=self.urls[number % len(self.urls)],
-            headers=bearer(self.token),
-            timeout=TIMEOUT,
-            trust_env=False,
-            follow_redirects=True,
-        )
+        return client_of(self.urls[number % len(self.urls)], self.token)
 
     def final_blobs(self) -> set[str]:
         """Names of the blobs under final keys."""
@@ -78,21 +69,10 @@ def replicas(tmp_path_factory, module_parts):
 
 def send(client: httpx.Client, manifest: Manifest, directory: Path) -> str:
     """Everything but the last step; its address."""
-    opened = client.post(
-        "/v1/uploads",
-        content=manifest.to_bytes(),
-        headers={"Content-Type": MANIFEST_MEDIA_TYPE},
-    )
-    assert opened.status_code == 201, opened.text
-    names = {entry.digest: entry.path for entry in manifest.files}
-    for blob in opened.json()["blobs"]:
-        if blob["state"] == "missing":
-            data = (directory / names[blob["digest"]]).read_bytes()
-            own = blob["url"].startswith("/")
-            put = client.put if own else httpx.put
-            sent = put(blob["url"], content=data, headers=blob["headers"])
-            assert sent.status_code in (200, 204), sent.text
-    return f"/v1/uploads/{opened.json()['id']}/complete"
+    publisher = Publisher(client, manifest, directory)
+    publisher.open()
+    publisher.send()
+    return f"/v1/uploads/{publisher.upload['id']}/complete"
 
 
 def complete_at_once(replicas: Replicas, urls: list[str]) -> list[httpx.Response]:

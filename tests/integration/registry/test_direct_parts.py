@@ -36,12 +36,6 @@ def store(bucket):
     return s3_store(bucket)
 
 
-@pytest.fixture
-def direct(store):
-    """Blobs above 5 MiB are sent in parts of 5 MiB."""
-    return S3DirectTransfer(store.bucket, PART)
-
-
 def test_parts_are_made_larger_instead_of_more(direct):
     """At most 500 of them, all of the size of the setting up to there."""
     sizes = [PART, PART + 1, 500 * PART, 500 * PART + 1]

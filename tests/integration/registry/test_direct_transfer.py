@@ -11,7 +11,6 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from safegene_registry.s3.direct import S3DirectTransfer
 from safegene_registry.s3.keys import final_key, staging_key
 from safegene_registry.storage import StagedBlobMissingError, StagedBlobWrongError
 from support.presigned import (
@@ -42,12 +41,6 @@ FILE = {
 @pytest.fixture
 def store(bucket):
     return s3_store(bucket)
-
-
-@pytest.fixture
-def direct(store):
-    """Blobs above 5 MiB are sent in parts of 5 MiB."""
-    return S3DirectTransfer(store.bucket, PART)
 
 
 def test_a_blob_is_sent_to_its_staging_key(store, direct):
