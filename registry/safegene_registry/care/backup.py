@@ -76,7 +76,9 @@ def back_up(services: Services, directory: Path) -> BackedUp:
     if (directory / "registry.sqlite3").exists():
         message = f"{directory} is a registry: choose another directory for its backup"
         raise BackupError(message)
-    (directory / SNAPSHOTS).mkdir(parents=True, exist_ok=True)
+    # What is private there is private here: nobody else of this machine may look.
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (directory / SNAPSHOTS).mkdir(exist_ok=True)
     target = DirectoryBlobStore(directory)
     copied: list[Digest] = []
     for _ in range(ATTEMPTS):

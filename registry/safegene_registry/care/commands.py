@@ -226,6 +226,16 @@ def tell_damaged(digests: Sequence[str]) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Has a token of the other registry, to mirror what is private there.",
 )
+@click.option(
+    "--follow", is_flag=True, help="Go on, and take over what is new as it comes."
+)
+@click.option(
+    "--pause",
+    type=Duration(),
+    default="PT5S",
+    show_default=True,
+    help="Between two looks for what is new.",
+)
 @data_option
 @json_option
 def mirror(
@@ -234,15 +244,21 @@ def mirror(
     token_file: Path | None,
     data: Path | None,
     *,
+    follow: bool,
+    pause: timedelta,
     as_json: bool,
 ) -> None:
     """Take over the versions of the registry at URL that are not here yet.
 
     Manifests and files stay the same, byte for byte, and are checked as if they were
-    published; yanks follow. The account `mirror` publishes. One that was interrupted
-    goes on where it stopped. Exit code 1: something could not be taken over.
+    published; yanks, deprecations, aliases and advisories follow, where nobody here has
+    decided otherwise. The account `mirror` publishes. One that was interrupted goes on
+    where it stopped. Exit code 1: something could not be taken over.
     """
+    from threading import Event
+
     from safegene_registry.care import mirror as mirroring
+    from safegene_registry.care.following import Follower
     from safegene_registry.care.upstream import Upstream
 
     token = None if token_file is None else token_file.read_text("ascii").strip()
@@ -250,13 +266,17 @@ def mirror(
         opened(data, make=True, log_level="ERROR") as services,
         Upstream(url, token) as upstream,
     ):
-        tell = partial(say, err=True)
-        done = mirroring.mirror(services, upstream, patterns, tell=tell)
+        run = mirroring.Run(services, upstream, partial(say, err=True))
+        if follow:
+            follower = Follower(run, patterns)
+            follower.look()
+            follower.go_on(pause.total_seconds(), Event())
+        done = run.take_all(patterns)
     if as_json:
         show(done.document())
     say(
         f"{done.vectors} vectors: {len(done.published)} versions published,"
-        f" {done.present} there already, {done.yanks} yanks,"
+        f" {done.present} there already, {len(done.notices)} notices,"
         f" {len(done.refused)} refused; {done.fetched_bytes} bytes fetched.",
         err=True,
     )

@@ -7,12 +7,15 @@ the order of their publication, so that lists are the same.
 """
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 from uuid import UUID
+
+from pydantic import ValidationError
 
 from safegene.artifact.digest import Digest
 from safegene.artifact.manifest import Manifest
@@ -22,15 +25,16 @@ from safegene_registry import membership
 from safegene_registry.access import Principal, Scope, Visibility
 from safegene_registry.access_repository import find_namespace
 from safegene_registry.care import mirror_repository
+from safegene_registry.care.mirrored_notices import Notices
 from safegene_registry.care.upstream import (
     RemoteVersion,
     Upstream,
     read_manifest,
 )
-from safegene_registry.lifecycle import yanking
 from safegene_registry.log import get_logger
 from safegene_registry.problems import ProblemError
 from safegene_registry.publishing import complete_upload
+from safegene_registry.repositories import find_vector
 from safegene_registry.services import Services
 from safegene_registry.tokens import WantedToken, create_token, user_account
 from safegene_registry.uploads import find_upload, missing_files, open_upload
@@ -54,8 +58,8 @@ class Mirrored:
     """Versions that were there already."""
     published: list[str] = field(default_factory=list)
     fetched_bytes: int = 0
-    yanks: int = 0
-    """Versions yanked, or not any more, as they are there."""
+    notices: list[str] = field(default_factory=list)
+    """Yanks, aliases, deprecations and advisories that were taken over."""
     refused: list[str] = field(default_factory=list)
     """What could not be taken over, and why, a sentence each."""
 
@@ -84,11 +88,7 @@ def mirror(
         UpstreamError: the other registry cannot be asked.
         ProblemError: this one's database or store cannot be used now.
     """
-    run = Run(services, upstream, tell)
-    for vector in chosen(upstream, patterns):
-        run.done.vectors += 1
-        run.take_vector(vector)
-    return run.done
+    return Run(services, upstream, tell).take_all(patterns)
 
 
 def chosen(upstream: Upstream, patterns: Collection[str]) -> Iterable[VectorName]:
@@ -98,9 +98,13 @@ def chosen(upstream: Upstream, patterns: Collection[str]) -> Iterable[VectorName
     if patterns and not set(patterns) - named:
         return
     for vector in upstream.vectors():
-        matches = not patterns or any(fnmatchcase(str(vector), p) for p in patterns)
-        if matches and str(vector) not in named:
+        if matches(vector, patterns) and str(vector) not in named:
             yield vector
+
+
+def matches(vector: VectorName, patterns: Collection[str]) -> bool:
+    """Whether a vector is one of those to mirror."""
+    return not patterns or any(fnmatchcase(str(vector), each) for each in patterns)
 
 
 class Run:
@@ -121,34 +125,67 @@ class Run:
         self.done = Mirrored()
         self._principal: Principal | None = None
 
+    def take_all(self, patterns: Collection[str]) -> Mirrored:
+        """Take over all that matches."""
+        for vector in chosen(self.upstream, patterns):
+            self.take_vector(vector)
+        return self.done
+
     def take_vector(self, vector: VectorName) -> None:
-        """Take over the versions of a vector that are not here, and all yanks."""
+        """Take over the versions of a vector that are not here, and what is said."""
+        self.done.vectors += 1
+        # Its token has to work for long, however long this run goes on.
+        self._principal = None
         with self.services.database.reading() as session:
             known = mirror_repository.known_versions(session, vector)
-        for version in self.upstream.versions(vector):
-            digest, reason = known.get(version.version, (None, None))
-            try:
+        notices = Notices(self.services, lambda: self.principal, vector)
+        versions = self.upstream.versions(vector)
+        for version in versions:
+            with self.going_on(version.name):
+                digest, reason = known.get(version.version, (None, None))
                 if digest is None:
                     self.take_version(version)
                 elif digest == version.digest:
                     self.done.present += 1
                 else:
                     message = f"it is here as {digest}, there as {version.digest}"
-                    self.refuse(version, message)
+                    self.refuse(version.name, message)
                     continue
                 if reason != version.yank_reason:
-                    self.take_yank(version)
-            except (ArtifactError, InvalidReferenceError) as error:
-                self.refuse(version, str(error))
-            except ProblemError as error:
-                if "Retry-After" in error.headers:
-                    raise
-                self.refuse(version, str(error))
+                    self.note(notices.take_yank(version))
+                said = version.deprecated
+                self.note(notices.take_deprecation(version.version, said))
+        with self.services.database.reading() as session:
+            if find_vector(session, vector) is None:
+                return
+        with self.going_on(str(vector)):
+            self.note(notices.take_aliases(self.upstream.aliases(vector)))
+            said = self.upstream.deprecation(vector)
+            self.note(notices.take_deprecation(None, said))
+            self.note(notices.take_advisories(self.upstream.advisories(vector)))
 
-    def refuse(self, version: RemoteVersion, reason: str) -> None:
-        """Go on without a version."""
-        self.done.refused.append(f"{version.name}: {reason}")
-        self.tell(f"refused {version.name}: {reason}")
+    @contextmanager
+    def going_on(self, name: str) -> Iterator[None]:
+        """Go on without what is refused."""
+        try:
+            yield
+        except (ArtifactError, InvalidReferenceError, ValidationError) as error:
+            self.refuse(name, str(error))
+        except ProblemError as error:
+            if "Retry-After" in error.headers:
+                raise
+            self.refuse(name, str(error))
+
+    def note(self, sentences: Iterable[str]) -> None:
+        """Do what is told of, and tell it."""
+        for sentence in sentences:
+            self.done.notices.append(sentence)
+            self.tell(sentence)
+
+    def refuse(self, name: str, reason: str) -> None:
+        """Write down what was not taken over."""
+        self.done.refused.append(f"{name}: {reason}")
+        self.tell(f"refused {name}: {reason}")
 
     def take_version(self, version: RemoteVersion) -> None:
         """Fetch a version and publish it."""
@@ -190,19 +227,6 @@ class Run:
             writer.finish()
         finally:
             writer.abort()
-
-    def take_yank(self, version: RemoteVersion) -> None:
-        """Yank a version, or take that back, as and when it was done there."""
-        at = version.yanked_at
-        services = self.services
-        if at is not None and version.yank_reason is not None:
-            then = dataclasses.replace(services, now=lambda: at)
-            where = (then, self.principal, version.vector, version.version)
-            yanking.yank(*where, version.yank_reason)
-        else:
-            yanking.unyank(services, self.principal, version.vector, version.version)
-        self.done.yanks += 1
-        self.tell(f"{'yanked' if at else 'unyanked'} {version.name}")
 
     def ensure_namespace(self, name: str) -> None:
         """Make a namespace as it is there: a private one must not be public here."""

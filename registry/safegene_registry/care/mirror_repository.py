@@ -3,11 +3,21 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from safegene.artifact.reference import VectorName
-from safegene_registry.models import Token, Upload, Vector, Version, VersionState
+from safegene_registry.events.kinds import Kind
+from safegene_registry.models import (
+    Alias,
+    AliasMove,
+    EventRow,
+    Token,
+    Upload,
+    Vector,
+    Version,
+    VersionState,
+)
 
 
 def known_versions(
@@ -22,6 +32,56 @@ def known_versions(
     )
     found = session.execute(query)
     return {row.version: (row.digest, row.yank_reason) for row in found}
+
+
+def yanked_by(session: Session, vector: VectorName, version: str) -> str | None:
+    """The account that has yanked a version last."""
+    query = (
+        select(EventRow.actor)
+        .where(
+            EventRow.namespace == vector.namespace,
+            EventRow.vector == vector.name,
+            EventRow.version == version,
+            EventRow.kind == Kind.VERSION_YANKED,
+        )
+        .order_by(EventRow.position.desc())
+        .limit(1)
+    )
+    return session.scalar(query)
+
+
+def aliases_of(
+    session: Session, vector: VectorName
+) -> dict[str, tuple[str, UUID | None]]:
+    """Where each alias of a vector points, and the account that had it do so."""
+    last = (
+        select(AliasMove.alias, func.max(AliasMove.number).label("number"))
+        .join(Vector, Vector.id == AliasMove.vector_id)
+        .where(Vector.namespace == vector.namespace, Vector.name == vector.name)
+        .group_by(AliasMove.alias)
+        .subquery()
+    )
+    query = (
+        select(Alias.name, Version.version, Token.account_id)
+        .join(Vector, Vector.id == Alias.vector_id)
+        .join(Version, Version.id == Alias.version_id)
+        .outerjoin(last, last.c.alias == Alias.name)
+        .outerjoin(
+            AliasMove,
+            (AliasMove.vector_id == Alias.vector_id)
+            & (AliasMove.alias == Alias.name)
+            & (AliasMove.number == last.c.number),
+        )
+        .outerjoin(Token, Token.id == AliasMove.token_id)
+        .where(Vector.namespace == vector.namespace, Vector.name == vector.name)
+    )
+    found = session.execute(query)
+    return {row.name: (row.version, row.account_id) for row in found}
+
+
+def account_of(session: Session, token_id: UUID) -> UUID | None:
+    """Whose token it is."""
+    return session.scalar(select(Token.account_id).where(Token.id == token_id))
 
 
 def find_open_upload(

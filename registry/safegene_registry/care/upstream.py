@@ -16,12 +16,13 @@ from typing import Any, Self
 import httpx
 
 from safegene.artifact.manifest import FileEntry, Manifest
-from safegene.artifact.reference import VectorName, canonical_version
+from safegene.artifact.reference import VectorName, canonical_version, check_part
 
 ATTEMPTS = 6
 """Tries in a row of a request that fails in passing, or breaks off."""
 
 LONGEST_WAIT = 30.0
+ADVISORY = ("severity", "affected", "summary", "details", "fixed_in")
 MAX_DOCUMENT_BYTES = 16 << 20
 PAGE = 200
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
@@ -29,6 +30,14 @@ TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 
 class UpstreamError(Exception):
     """The other registry cannot be asked, or says what cannot be."""
+
+
+class RefusedError(UpstreamError):
+    """The other registry does not take a request as it is."""
+
+
+class NothingThereError(UpstreamError):
+    """The other registry has nothing at an address, or does not know such ones."""
 
 
 class PassingError(Exception):
@@ -40,6 +49,37 @@ class PassingError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """What is said of a version or a vector that should not be used any more."""
+
+    at: datetime
+    message: str
+    successor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteAlias:
+    """Where an alias points there."""
+
+    name: str
+    version: str
+    moved_at: datetime
+    is_yanked: bool
+    """While the version is, the alias means nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteAdvisory:
+    """What is known to be wrong with some versions of a vector."""
+
+    content: Mapping[str, Any]
+    """What its publisher has said."""
+    published_at: datetime
+    withdrawal: str | None
+    """Why it does not stand any more; None: it does."""
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteVersion:
     """A version as the other registry lists it."""
 
@@ -48,6 +88,7 @@ class RemoteVersion:
     digest: str
     yanked_at: datetime | None
     yank_reason: str | None
+    deprecated: Remark | None = None
 
     @property
     def name(self) -> str:
@@ -102,6 +143,63 @@ class Upstream:
                 for item in reversed(found)
                 if not item.get("purged")
             ]
+
+    def deprecation(self, vector: VectorName) -> Remark | None:
+        """What is said of a whole vector."""
+        found = self._document(f"/v1/vectors/{vector}")
+        with understood(self.url):
+            return remark_of(found, about="vector")
+
+    def aliases(self, vector: VectorName) -> list[RemoteAlias]:
+        """The aliases of a vector."""
+        found = self._known_pages(f"/v1/vectors/{vector}/aliases")
+        with understood(self.url):
+            return [
+                RemoteAlias(
+                    check_part(item["alias"], "alias"),
+                    canonical_version(item["version"]),
+                    datetime.fromisoformat(item["moved_at"]),
+                    item.get("yanked") is not None,
+                )
+                for item in found
+            ]
+
+    def advisories(self, vector: VectorName) -> list[RemoteAdvisory]:
+        """The advisories of a vector, the first one first."""
+        found = self._known_pages(f"/v1/vectors/{vector}/advisories")
+        with understood(self.url):
+            return [
+                RemoteAdvisory(
+                    {name: item[name] for name in ADVISORY},
+                    datetime.fromisoformat(item["published_at"]),
+                    item["withdrawn"] and str(item["withdrawn"]["reason"]),
+                )
+                for item in reversed(found)
+            ]
+
+    def news(self, namespace: str, after: int) -> tuple[set[str], int]:
+        """Names of the vectors that events behind a position are about; the last one.
+
+        Raises:
+            RefusedError: the chain has not come so far.
+            UpstreamError: the other registry cannot be asked.
+        """
+        names: set[str] = set()
+        while True:
+            query = {"after": str(after), "limit": str(PAGE)}
+            page = self._document(f"/v1/namespaces/{namespace}/events", query)
+            with understood(self.url):
+                names |= {each["vector"] for each in page["items"] if each["vector"]}
+                after = int(page["last"])
+                if not page["more"]:
+                    return names, after
+
+    def _known_pages(self, path: str) -> list[Any]:
+        try:
+            return list(self._pages(path))
+        except NothingThereError:
+            # An older registry, which has no such thing.
+            return []
 
     def visibility(self, namespace: str) -> str:
         """Who may read a namespace there; without a token, what is read is public."""
@@ -187,6 +285,10 @@ class Upstream:
         if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or wait:
             seconds = float(wait) if wait.isdigit() else None
             raise PassingError(where, seconds)
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            raise NothingThereError(where)
+        if answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
+            raise RefusedError(where)
         raise UpstreamError(where)
 
     def _wait(self, error: Exception, failures: int, what: str) -> None:
@@ -213,7 +315,17 @@ def version_of(vector: VectorName, item: Mapping[str, Any]) -> RemoteVersion:
     at = datetime.fromisoformat(yanked["at"]) if yanked else None
     reason = str(yanked["reason"]) if yanked else None
     digest, canonical = str(item["digest"]), canonical_version(item["version"])
-    return RemoteVersion(vector, canonical, digest, at, reason)
+    said = remark_of(item, about="version")
+    return RemoteVersion(vector, canonical, digest, at, reason, said)
+
+
+def remark_of(item: Mapping[str, Any], *, about: str) -> Remark | None:
+    """What is said of something that should not be used, if it is about that."""
+    said = item.get("deprecated")
+    if said is None or said["of"] != about:
+        return None
+    at, message = datetime.fromisoformat(said["at"]), str(said["message"])
+    return Remark(at, message, said["successor"])
 
 
 def read_manifest(version: RemoteVersion, data: bytes) -> Manifest:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -151,6 +152,7 @@ def test_what_is_restored_serves_the_same(ways):
 def test_a_later_backup_copies_only_what_is_new(way):
     publish(way, "1.0.0", seed=1)
     first = back_up(way.registry.services, way.place / "backup")
+    assert stat.S_IMODE((way.place / "backup").stat().st_mode) == 0o700
     again = back_up(way.registry.services, way.place / "backup")
     publish(way, "1.1.0", seed=2)
     later = back_up(way.registry.services, way.place / "backup")

@@ -12,7 +12,9 @@ from support.stores import (
     DATA,
     DIGEST,
     LARGE_BYTES,
+    WRONG,
     content,
+    keys_of,
     long_ago,
     publish,
     soon,
@@ -100,3 +102,39 @@ def test_receiving_into_a_discarded_upload_stages_nothing(store):
         write_all(writer, data[19 << 20 :])
 
     assert store.staged(upload_id) == {}
+
+
+def test_the_inventory_lists_everything_in_the_final_place(place):
+    """What is staged is not there; what lies under no final key is no blob."""
+    publish(place.store)
+    stage(place.store, uuid4(), b"staged")
+    place.write(f"blobs/sha256/zz/{DIGEST.hex}", b"strange")
+
+    found = {each.key: each for each in place.store.inventory()}
+
+    strange = found.pop(f"blobs/sha256/zz/{DIGEST.hex}")
+    (blob,) = found.values()
+    assert (strange.digest, strange.size) == (None, 7)
+    assert (blob.digest, blob.size) == (DIGEST, len(DATA))
+    assert long_ago() < blob.modified < soon()
+
+
+def test_what_is_wrong_is_set_aside_and_what_is_right_stays(place):
+    """Nothing is lost, and a key is asked about again after the move."""
+    store = place.store
+    publish(store)
+    (key,) = (each.key for each in store.inventory())
+
+    stayed = store.set_aside(key)
+    right = content(store, DIGEST)
+    place.write(key, WRONG)
+    moved = store.set_aside(key)
+
+    assert (stayed, right) == (None, DATA)
+    assert moved is not None
+    assert store.find(DIGEST) is None
+    assert store.set_aside(key) is None
+    assert [str(each) for each in keys_of(store, "quarantine/")] == [moved]
+    # What is set aside does not keep anybody from sending the right bytes.
+    publish(store)
+    assert content(store, DIGEST) == DATA
