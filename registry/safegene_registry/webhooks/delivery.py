@@ -46,6 +46,8 @@ DELAYS = tuple(
 """Between an attempt that failed and the next; after the last, it is a dead letter."""
 
 MAX_ERROR = 300
+DIGITS = 16
+"""Of an event's digest, in what a delivery is called."""
 
 
 class Deliverer:
@@ -141,7 +143,9 @@ class Deliverer:
             return False
         row, is_letter = found
         body = event_detail(row, everything=True).model_dump_json().encode()
-        delivery = Delivery(f"{webhook.id}.{row.position}", body)
+        # After a restore, another event may have the position of one that was sent.
+        begun = row.digest.removeprefix("sha256:")[:DIGITS]
+        delivery = Delivery(f"{webhook.id}.{row.position}.{begun}", body)
         error = self.try_to_send(webhook, delivery)
         now = self.services.now()
         with self.database.writing() as session:
