@@ -6,8 +6,7 @@ import shutil
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 from safegene_registry import publishing_repository
@@ -17,41 +16,18 @@ from safegene_registry.care.backup import back_up
 from safegene_registry.care.fsck import examine
 from safegene_registry.care.restore import restore
 from safegene_registry.care.snapshots import BackupError
-from safegene_registry.server import prepare_data
-from safegene_registry.services import Services, open_services
-from safegene_registry.settings import Settings
 from safegene_registry.storage import StorageError
 from sqlalchemy import text
 from support.access_requests import ISSUER
 from support.backends import BACKENDS, backend_of
-from support.registry_app import AppRegistry, app_registry, bearer
+from support.backups import Ways, fill, publish_one, rows, shown
+from support.registry_app import app_registry, bearer
 from support.stores import Faulty, keys_of, remove_behind, write_behind
-from support.versions import write_version
 
 from safegene.artifact.digest import Digest, digest_bytes
 from safegene.artifact.manifest import TENSORS_NAME
 
 WAYS = [(source, target) for source in BACKENDS for target in BACKENDS]
-
-
-@dataclasses.dataclass
-class Ways:
-    """A registry to be backed up, and where it is restored."""
-
-    registry: AppRegistry
-    target: dict
-    place: Path
-
-    @contextmanager
-    def opened(self) -> Iterator[Services]:
-        """The parts of the registry that is restored into."""
-        settings = Settings(data=self.place / "restored", **self.target)
-        prepare_data(settings).dispose()
-        services = open_services(settings)
-        try:
-            yield services
-        finally:
-            services.database.dispose()
 
 
 @pytest.fixture(params=WAYS, ids="-to-".join)
@@ -74,59 +50,6 @@ def way(request, tmp_path) -> Iterator[Ways]:
         yield Ways(registry, {}, tmp_path)
 
 
-def publish(ways: Ways, version: str, *, seed: int, vector: str = "acme/refusal"):
-    place = ways.place / f"{vector.replace('/', '-')}-{version}"
-    manifest = write_version(place, vector=vector, version=version, seed=seed)
-    answer = ways.registry.publish(manifest, place)
-    assert answer.status_code == 201, answer.text
-    return manifest
-
-
-def fill(ways: Ways) -> None:
-    """Something of everything: two versions, one of them yanked, a private room."""
-    registry = ways.registry
-    publish(ways, "1.0.0", seed=1)
-    publish(ways, "1.1.0", seed=2)
-    publish(ways, "1.0.0", seed=3, vector="hidden/refusal")
-    sent = [
-        registry.client.put(
-            "/v1/vectors/acme/refusal/versions/1.1.0/yank",
-            json={"reason": "Ä mistake"},
-            headers=registry.auth,
-        ),
-        registry.client.patch(
-            "/v1/namespaces/hidden",
-            json={"visibility": "private"},
-            headers=bearer(registry.token_of("tests", Scope.ADMIN)),
-        ),
-    ]
-    assert [answer.status_code for answer in sent] == [200, 200], sent
-
-
-def shown(registry: AppRegistry) -> dict[str, object]:
-    """What the registry tells a member, with the digests of all bytes that it sends."""
-    found: dict[str, object] = {}
-    for vector in ("acme/refusal", "hidden/refusal"):
-        url = f"/v1/vectors/{vector}"
-        found[url] = registry.client.get(url, headers=registry.auth).json()
-        for version in found[url]["versions"]:
-            at = f"{url}/versions/{version['version']}"
-            detail = registry.client.get(at, headers=registry.auth).json()
-            found[at] = detail
-            for file in detail["files"]:
-                answer = registry.client.get(file["url"], headers=registry.auth)
-                assert str(digest_bytes(answer.content)) == file["digest"]
-    return found
-
-
-def rows(services: Services) -> dict[str, list[dict]]:
-    with services.database.reading() as session:
-        return {
-            table.name: list(table_repository.rows_of(session, table))
-            for table in table_repository.kept_tables()
-        }
-
-
 def test_what_is_restored_serves_the_same(ways):
     """Every row, every byte, the same tokens; whatever either registry is kept in."""
     fill(ways)
@@ -146,15 +69,15 @@ def test_what_is_restored_serves_the_same(ways):
         registry.token = token
         assert shown(registry) == before
         ways.registry = registry
-        publish(ways, "1.2.0", seed=9)
+        publish_one(ways, "1.2.0", seed=9)
 
 
 def test_a_later_backup_copies_only_what_is_new(way):
-    publish(way, "1.0.0", seed=1)
+    publish_one(way, "1.0.0", seed=1)
     first = back_up(way.registry.services, way.place / "backup")
     assert stat.S_IMODE((way.place / "backup").stat().st_mode) == 0o700
     again = back_up(way.registry.services, way.place / "backup")
-    publish(way, "1.1.0", seed=2)
+    publish_one(way, "1.1.0", seed=2)
     later = back_up(way.registry.services, way.place / "backup")
 
     assert (first.copied, again.copied) == (4, 0)
@@ -167,14 +90,14 @@ def test_a_later_backup_copies_only_what_is_new(way):
 
 def test_a_backup_beside_publishers_is_whole(ways):
     """Each is of one moment, with every blob that it names."""
-    publish(ways, "1.0.0", seed=0)
+    publish_one(ways, "1.0.0", seed=0)
     ended = threading.Event()
 
     def go_on() -> int:
         number = 0
         while not ended.is_set():
             number += 1
-            publish(ways, f"1.{number}.0", seed=number)
+            publish_one(ways, f"1.{number}.0", seed=number)
         return number
 
     publisher = threading.Thread(target=go_on)
@@ -223,7 +146,7 @@ def test_a_restoration_that_breaks_off_is_begun_again(ways):
 
 
 def test_a_registry_with_something_in_it_is_left_alone(way):
-    publish(way, "1.0.0", seed=1)
+    publish_one(way, "1.0.0", seed=1)
     back_up(way.registry.services, way.place / "backup")
     with way.opened() as services:
         restore(services, way.place / "backup")
@@ -236,7 +159,7 @@ def test_a_registry_with_something_in_it_is_left_alone(way):
 
 
 def test_a_registry_with_other_blobs_is_left_alone(way):
-    publish(way, "1.0.0", seed=1)
+    publish_one(way, "1.0.0", seed=1)
     back_up(way.registry.services, way.place / "backup")
     with way.opened() as services:
         other = str(digest_bytes(b"other"))
@@ -249,7 +172,7 @@ def test_a_registry_with_other_blobs_is_left_alone(way):
 
 def test_a_backup_with_a_wrong_blob_is_refused(way):
     """And nothing is restored."""
-    manifest = publish(way, "1.0.0", seed=1)
+    manifest = publish_one(way, "1.0.0", seed=1)
     back_up(way.registry.services, way.place / "backup")
     digest = Digest.parse(manifest.file(TENSORS_NAME).digest)
     blob = way.place / "backup" / "blobs" / "sha256" / digest.hex[:2] / digest.hex
@@ -263,7 +186,7 @@ def test_a_backup_with_a_wrong_blob_is_refused(way):
 
 @pytest.mark.parametrize("name", ["versions", "tokens"])
 def test_a_backup_with_a_wrong_row_is_refused(way, name):
-    publish(way, "1.0.0", seed=1)
+    publish_one(way, "1.0.0", seed=1)
     done = back_up(way.registry.services, way.place / "backup")
     path = done.snapshot.path / "tables" / f"{name}.jsonl"
     path.write_bytes(path.read_bytes().replace(b"2026", b"2027"))
@@ -309,9 +232,9 @@ def test_a_registry_is_no_place_for_its_backup(way):
 
 def test_what_the_registry_has_lost_does_not_keep_the_rest_from_being_saved(ways):
     """The backup says so, and so does the registry that is restored from it."""
-    publish(ways, "1.0.0", seed=0)
+    publish_one(ways, "1.0.0", seed=0)
     lost, flipped = (
-        Digest.parse(publish(ways, version, seed=seed).file(TENSORS_NAME).digest)
+        Digest.parse(publish_one(ways, version, seed=seed).file(TENSORS_NAME).digest)
         for version, seed in (("1.1.0", 1), ("1.2.0", 2))
     )
     store = ways.registry.services.store
@@ -332,7 +255,7 @@ def test_what_the_registry_has_lost_does_not_keep_the_rest_from_being_saved(ways
 
 def test_versions_purged_meanwhile_begin_the_backup_anew(way):
     """The blob goes between the catalog and its turn, as when an owner purges it."""
-    manifest = publish(way, "1.0.0", seed=1)
+    manifest = publish_one(way, "1.0.0", seed=1)
     stray = digest_bytes(b"purged")
     services = way.registry.services
     with services.database.writing() as session:
@@ -372,7 +295,7 @@ def test_what_is_backed_up_refers_to_nothing_that_is_not():
 
 def test_a_backup_can_be_taken_with_cp(way):
     """Its blobs lie as in a data directory."""
-    manifest = publish(way, "1.0.0", seed=1)
+    manifest = publish_one(way, "1.0.0", seed=1)
     back_up(way.registry.services, way.place / "backup")
     data = way.registry.data
 
@@ -385,8 +308,8 @@ def test_a_backup_can_be_taken_with_cp(way):
 
 def test_what_was_purged_is_neither_backed_up_nor_missed(way):
     """Its rows are: number, tombstone and reason are there after a restoration."""
-    bad = publish(way, "1.0.0", seed=1)
-    publish(way, "1.1.0", seed=2)
+    bad = publish_one(way, "1.0.0", seed=1)
+    publish_one(way, "1.1.0", seed=2)
     owner = bearer(way.registry.token_of("tests", Scope.ADMIN))
     gone = way.registry.client.post(
         f"/v1/vectors/{bad.vector}/versions/1.0.0/purge",

@@ -2,35 +2,33 @@
 
 import dataclasses
 import json
-import os
-import queue
 import random
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 
 import httpx
 import pytest
 from safegene_registry import membership
-from safegene_registry.access import Scope, Visibility
+from safegene_registry.access import Visibility
 from safegene_registry.care.collection import collect
-from safegene_registry.care.following import Follower
 from safegene_registry.care.fsck import examine
-from safegene_registry.care.mirror import Run, mirror
+from safegene_registry.care.mirror import mirror
 from safegene_registry.care.upstream import RemoteVersion, Upstream, UpstreamError
-from safegene_registry.server import prepare_data
-from safegene_registry.services import Services, open_services
-from safegene_registry.settings import Settings
+from safegene_registry.services import Services
 from safegene_registry.storage import StorageError
-from safegene_registry.tokens import user_account
-from support.backends import Parts, environment_of
-from support.registry_app import app_registry, bearer
-from support.registry_server import make_token, running_registry
-from support.replicas import Publisher, client_of
+from support.mirrors import (
+    VECTORS,
+    VERSIONS,
+    Source,
+    mirror_command,
+    opened,
+    running_source,
+    source_of,
+    target_of,
+)
+from support.registry_app import app_registry
+from support.replicas import client_of
 from support.scripted_server import (
     Got,
     Reply,
@@ -45,101 +43,19 @@ from safegene.artifact.digest import digest_bytes
 from safegene.artifact.manifest import CARD_NAME, FileEntry
 from safegene.artifact.reference import VectorName
 
-VECTORS = ("acme/one", "acme/two", "lab/three")
-VERSIONS = 3
-"""Of each; the second of the first is yanked."""
-
 KILLS = 10
-
-
-@dataclasses.dataclass
-class Source:
-    """The registry that is mirrored."""
-
-    url: str
-    token: str
-    """Of a member of the private namespace, too."""
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Iterator[Source]:
-    place = tmp_path_factory.mktemp("source")
-    with running_registry(place) as running:
-        with (
-            opened(running.data, {}) as services,
-            services.database.writing() as session,
-        ):
-            owner = user_account(session, "tests", operator=False, by="tests")
-            membership.create_namespace(
-                session,
-                "hidden",
-                owner=owner,
-                visibility=Visibility.PRIVATE,
-                quota_bytes=None,
-                by="tests",
-            )
-        with client_of(running.url, running.token) as client:
-            for at, vector in enumerate((*VECTORS, "hidden/four")):
-                for number in range(VERSIONS):
-                    add(client, place, vector, f"1.{number}.0", seed=10 * at + number)
-            yanked = client.put(
-                "/v1/vectors/acme/one/versions/1.1.0/yank", json={"reason": "Too weak"}
-            )
-            assert yanked.status_code == 200
-        yield Source(running.url, make_token(running.data, scope="admin"))
-
-
-def add(client, place: Path, vector: str, version: str, *, seed: int) -> None:
-    """Publish a version."""
-    at = place / f"{vector.replace('/', '-')}-{version}"
-    manifest = write_version(at, vector=vector, version=version, seed=seed)
-    assert Publisher(client, manifest, at).publish().status_code == 201
-
-
-@contextmanager
-def opened(data: Path, parts: Parts) -> Iterator[Services]:
-    settings = Settings(data=data, **parts)
-    prepare_data(settings).dispose()
-    services = open_services(settings)
-    try:
-        yield services
-    finally:
-        services.database.dispose()
+    with running_source(tmp_path_factory.mktemp("source")) as running:
+        yield running
 
 
 @pytest.fixture
 def target(tmp_path, parts) -> Iterator[Services]:
     with opened(tmp_path / "target", parts) as services:
         yield services
-
-
-def told(client, vectors=VECTORS) -> dict[str, bytes]:
-    """All that a registry says and sends of some vectors."""
-    answers = {}
-    for vector in vectors:
-        url = f"/v1/vectors/{vector}"
-        paths = [url, f"{url}/versions", f"{url}/resolve"]
-        for number in range(VERSIONS):
-            version = f"{url}/versions/1.{number}.0"
-            paths += [version, f"{version}/manifest"]
-            answer = client.get(version)
-            assert answer.status_code == 200, answer.text
-            paths += [file["url"] for file in answer.json()["files"]]
-        for path in paths:
-            answer = client.get(path)
-            assert answer.status_code == 200, answer.text
-            answers[path] = answer.content
-    return answers
-
-
-def source_of(source: Source, vectors=VECTORS) -> dict[str, bytes]:
-    with client_of(source.url, source.token) as client:
-        return told(client, vectors)
-
-
-def target_of(tmp_path, parts, vectors=VECTORS) -> dict[str, bytes]:
-    with app_registry(tmp_path / "target", **parts) as registry:
-        return told(registry.client, vectors)
 
 
 def test_a_mirror_says_and_sends_the_same(source, target, tmp_path, parts):
@@ -238,159 +154,6 @@ def test_yanks_that_are_taken_back_are_taken_back(source, target):
     assert (done.present, done.notices) == (3, ["unyanked acme/one@1.1.0"])
 
 
-@pytest.fixture
-def own(tmp_path, source) -> Iterator[Source]:
-    """A registry with one vector of its own, to change what is said of it."""
-    (tmp_path / "own").mkdir()
-    with running_registry(tmp_path / "own") as running:
-        token = make_token(running.data, scope="admin")
-        with client_of(running.url, token) as client:
-            for number in range(VERSIONS):
-                add(client, tmp_path, "acme/one", f"1.{number}.0", seed=number)
-        yield Source(running.url, token)
-
-
-ONE = "/v1/vectors/acme/one"
-ADVISORY = {
-    "severity": "high",
-    "affected": "<1.2",
-    "summary": "It helps with locks.",
-    "details": "Found by us.",
-    "fixed_in": "1.2.0",
-}
-
-
-def said(client, **options) -> dict:
-    """What is said of the vector, but for who has said it."""
-    paths = (ONE, f"{ONE}/versions", f"{ONE}/aliases", f"{ONE}/advisories")
-    found = {path: client.get(path, **options).json() for path in paths}
-    for alias in found[f"{ONE}/aliases"]["items"]:
-        del alias["protected"]
-    return found
-
-
-def test_what_is_said_of_versions_follows(own, target, tmp_path, parts):
-    """Aliases, deprecations, advisories: as they are there, and no longer than that."""
-    with client_of(own.url, own.token) as client, Upstream(own.url, None) as upstream:
-        changes = [
-            client.put(f"{ONE}/aliases/stable", json={"version": "1.1.0"}),
-            client.put(f"{ONE}/aliases/old", json={"version": "1.0.0"}),
-            client.put(
-                f"{ONE}/versions/1.0.0/deprecation",
-                json={"message": "Old", "successor": "acme/one@~=1.1"},
-            ),
-            client.put(f"{ONE}/deprecation", json={"message": "All of it"}),
-            client.post(f"{ONE}/advisories", json=ADVISORY),
-        ]
-        assert [answer.status_code for answer in changes] == [200, 200, 200, 200, 201]
-        first = mirror(target, upstream)
-        there = said(client)
-        again = mirror(target, upstream)
-        with app_registry(tmp_path / "target", **parts) as registry:
-            here = said(registry.client)
-        taken_back = [
-            client.put(f"{ONE}/aliases/stable", json={"version": "1.2.0"}),
-            client.delete(f"{ONE}/aliases/old"),
-            client.delete(f"{ONE}/versions/1.0.0/deprecation"),
-            client.delete(f"{ONE}/deprecation"),
-            client.put(f"{ONE}/advisories/1/withdrawal", json={"reason": "Wrong"}),
-        ]
-        assert all(answer.is_success for answer in taken_back), taken_back
-        last = mirror(target, upstream)
-        there_then = said(client)
-    with app_registry(tmp_path / "target", **parts) as registry:
-        here_then = said(registry.client)
-
-    assert len(first.notices) == len(last.notices) == 5
-    assert again.notices == []
-    assert here == there
-    assert here[ONE]["deprecated"]["message"] == "All of it"
-    # When it was withdrawn there is not told: here it was a moment later.
-    for found in (here_then, there_then):
-        withdrawn = found[f"{ONE}/advisories"]["items"][0].pop("withdrawn")
-        assert withdrawn["reason"] == "Wrong"
-    assert here_then == there_then
-    assert examine(target).findings == []
-
-
-def test_what_was_decided_here_stands(own, target, tmp_path, parts):
-    """A mirror undoes no yank but its own, and moves no alias that somebody moved."""
-    with client_of(own.url, own.token) as client, Upstream(own.url, None) as upstream:
-        client.put(f"{ONE}/aliases/stable", json={"version": "1.1.0"})
-        mirror(target, upstream)
-        with app_registry(tmp_path / "target", **parts) as registry:
-            token = registry.token_of("chief", Scope.ADMIN, operator=True)
-            headers = bearer(token)
-            decided = [
-                registry.client.put(
-                    f"{ONE}/versions/1.2.0/yank",
-                    json={"reason": "Not here"},
-                    headers=headers,
-                ),
-                registry.client.put(
-                    f"{ONE}/aliases/stable", json={"version": "1.0.0"}, headers=headers
-                ),
-                registry.client.put(
-                    f"{ONE}/deprecation", json={"message": "Ours"}, headers=headers
-                ),
-            ]
-            assert [answer.status_code for answer in decided] == [200] * 3
-            before = said(registry.client)
-        client.put(f"{ONE}/aliases/stable", json={"version": "1.2.0"})
-        client.put(f"{ONE}/deprecation", json={"message": "Theirs"})
-        done = mirror(target, upstream)
-    with app_registry(tmp_path / "target", **parts) as registry:
-        after = said(registry.client)
-
-    assert (done.notices, done.refused) == ([], [])
-    assert after == before
-
-
-def test_what_is_new_follows_as_it_comes(own, target, tmp_path):
-    """A version, another vector, a yank."""
-    stopped, told = threading.Event(), queue.Queue()
-    with client_of(own.url, own.token) as client, Upstream(own.url, None) as upstream:
-        follower = Follower(Run(target, upstream, told.put), ())
-        follower.look()
-        thread = threading.Thread(target=follower.go_on, args=(0.05, stopped))
-        thread.start()
-        try:
-            wait_for(told, "published acme/one@1.2.0")
-            add(client, tmp_path, "acme/one", "2.0.0", seed=20)
-            wait_for(told, "published acme/one@2.0.0")
-            add(client, tmp_path, "acme/new", "1.0.0", seed=21)
-            wait_for(told, "published acme/new@1.0.0")
-            client.put(f"{ONE}/versions/2.0.0/yank", json={"reason": "No"})
-            wait_for(told, "yanked acme/one@2.0.0")
-        finally:
-            stopped.set()
-            thread.join()
-
-    assert follower.run.done.refused == []
-    assert len(follower.run.done.published) == VERSIONS + 2
-    assert examine(target).findings == []
-
-
-def wait_for(told, sentence):
-    """Until the mirror says so."""
-    while told.get(timeout=180) != sentence:
-        pass
-
-
-def test_a_registry_that_was_restored_is_looked_at_anew(own, target):
-    """Its chains are shorter than what is known of them."""
-    with Upstream(own.url, None) as upstream:
-        follower = Follower(Run(target, upstream, lambda _: None), ())
-        follower.look()
-        (position,) = follower.positions.values()
-        follower.positions["acme"] = position + 1000
-
-        follower.look()
-
-    assert follower.positions == {"acme": position}
-    assert follower.run.done.present == VERSIONS
-
-
 def test_another_version_of_that_name_is_refused_and_the_rest_taken(
     source, target, tmp_path, parts
 ):
@@ -464,32 +227,19 @@ def test_a_file_that_is_never_whole_is_given_up(source):
         list(upstream.file(version, entry))
 
 
-def command(source: Source, data: Path, parts: Parts, *options) -> subprocess.Popen:
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "safegene_registry", "mirror", source.url),
-            *("--data", data, *options),
-        ],
-        env={**os.environ, **environment_of(parts)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_mirror_that_is_killed_ten_times_is_the_same(source, target, tmp_path, parts):
     """SIGKILL, each time at another moment, ten times in a row."""
     draw = random.Random(5)
     for _ in range(KILLS):
-        with command(source, tmp_path / "target", parts) as process:
+        with mirror_command(source, tmp_path / "target", parts) as process:
             for _ in range(draw.randint(1, 5)):
                 assert process.stderr.readline(), "it had nothing left to do"
             process.kill()
         assert process.returncode == -9
 
-    with command(source, tmp_path / "target", parts, "--json") as process:
+    with mirror_command(source, tmp_path / "target", parts, "--json") as process:
         out, err = process.communicate(timeout=300)
 
     assert process.returncode == 0, err

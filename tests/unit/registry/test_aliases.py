@@ -1,105 +1,35 @@
-"""Aliases move as those say who may move them, and mean only what may be meant."""
+"""Aliases move as those say who move them, and mean only what may be meant."""
 
-import json
 import threading
+from functools import partial
 
 import pytest
-from safegene_registry import membership
-from safegene_registry.access import Role, Scope
-from safegene_registry.models import EventRow
-from safegene_registry.tokens import user_account
-from sqlalchemy import select
+from safegene_registry.access import Role
+from support.aliases import (
+    GUARD,
+    make_member,
+    meant,
+    move,
+    moves,
+    publish_guard,
+    remove,
+    slug,
+    steps,
+    yank,
+)
 from support.registry_app import bearer
-from support.versions import write_version
-
-GUARD = "/v1/vectors/acme/guard"
-RULES = "/v1/namespaces/acme/protected-aliases"
 
 
 @pytest.fixture
 def publish(registry, tmp_path):
     """Publish versions of `acme/guard`."""
-
-    def publish(*versions):
-        for version in versions:
-            place = tmp_path / version
-            seed = len(list(tmp_path.iterdir()))
-            manifest = write_version(
-                place, vector="acme/guard", version=version, seed=seed
-            )
-            answer = registry.publish(manifest, place)
-            assert answer.status_code == 201, answer.text
-
-    return publish
+    return partial(publish_guard, registry, tmp_path)
 
 
 @pytest.fixture
 def member(registry):
     """Make members of `acme`, and tokens of theirs."""
-
-    def member(name, role=Role.PUBLISHER, scope=Scope.PUBLISH):
-        with registry.services.database.writing() as session:
-            user_account(session, name, operator=False, by="tests")
-            membership.set_member(session, "acme", name, role, by="tests")
-        return registry.token_of(name, scope)
-
-    return member
-
-
-def move(registry, alias, version, *, token=None, status=200, **expected):
-    answer = registry.client.put(
-        f"{GUARD}/aliases/{alias}",
-        json={"version": version, **expected},
-        headers=bearer(token or registry.token),
-    )
-    assert answer.status_code == status, answer.text
-    return answer.json()
-
-
-def remove(registry, alias, *, token=None, status=204, **params):
-    answer = registry.client.delete(
-        f"{GUARD}/aliases/{alias}",
-        params=params,
-        headers=bearer(token or registry.token),
-    )
-    assert answer.status_code == status, answer.text
-    return answer
-
-
-def yank(registry, version, *, back=False):
-    answer = registry.client.request(
-        "DELETE" if back else "PUT",
-        f"{GUARD}/versions/{version}/yank",
-        json={"reason": "refuses code"},
-        headers=bearer(registry.token),
-    )
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def meant(registry, alias, *, token=False):
-    """What an alias means, without a token (one statement) or with one."""
-    headers = bearer(registry.token) if token else {}
-    answer = registry.client.get(
-        f"{GUARD}/resolve", params={"alias": alias}, headers=headers
-    )
-    return answer.json()["version"] if answer.status_code == 200 else answer.json()
-
-
-def moves(registry, alias, **params):
-    answer = registry.client.get(
-        f"{GUARD}/aliases/{alias}/history", params=params, headers=registry.auth
-    )
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def steps(found):
-    return [(one["from_version"], one["to_version"]) for one in found["items"]]
-
-
-def slug(problem):
-    return problem["type"].rpartition("/")[2]
+    return partial(make_member, registry)
 
 
 @pytest.mark.parametrize("token", [False, True])
@@ -324,158 +254,3 @@ def test_what_is_not_there_is_said(registry, publish):
     assert "has no alias 'stable'" in remove(registry, "stable", status=404).text
     nothing = registry.client.get("/v1/vectors/acme/nothing/aliases")
     assert nothing.status_code == 404
-
-
-def test_every_move_and_rule_is_an_event(registry, publish, member):
-    publish("1.0.0", "1.1.0")
-    owner = member("ann", Role.OWNER, Scope.ADMIN)
-    move(registry, "stable", "1.0.0")
-    move(registry, "stable", "1.0.0")
-    move(registry, "stable", "1.1.0")
-    protect(registry, owner, "stable", ["ann"], vector="guard")
-    move(registry, "stable", "1.0.0", status=403, token=member("eve"))
-    remove(registry, "stable", token=owner)
-
-    with registry.services.database.reading() as session:
-        rows = session.scalars(select(EventRow).order_by(EventRow.position)).all()
-    said = [
-        (row.kind, row.actor, row.vector, row.version, json.loads(row.details))
-        for row in rows
-        if row.kind.startswith(("alias", "protection"))
-    ]
-    for one in said[:2]:
-        assert one[-1].pop("digest").startswith("sha256:")
-    assert said == [
-        ("alias.moved", *("tests", "guard", "1.0.0"), moved_from(None)),
-        ("alias.moved", *("tests", "guard", "1.1.0"), moved_from("1.0.0")),
-        (
-            "protection.set",
-            *("ann", "guard", None),
-            {"alias": "stable", "movers": ["ann"]},
-        ),
-        ("alias.removed", *("ann", "guard", "1.1.0"), moved_from("1.1.0")),
-    ]
-
-
-def moved_from(version):
-    return {"alias": "stable", "before": version}
-
-
-# Protection
-
-
-def protect(registry, token, alias, movers, *, status=200, **params):
-    answer = registry.client.put(
-        f"{RULES}/{alias}",
-        params=params,
-        json={"movers": movers},
-        headers=bearer(token),
-    )
-    assert answer.status_code == status, answer.text
-    return answer.json()
-
-
-def test_a_protected_alias_is_moved_by_owners_and_those_they_name(
-    registry, publish, member
-):
-    publish("1.0.0", "1.1.0")
-    owner = member("ann", Role.OWNER, Scope.ADMIN)
-    named, other = member("bob"), member("eve")
-    move(registry, "stable", "1.0.0", token=other)
-
-    rule = protect(registry, owner, "stable", ["bob"])
-    refused = move(registry, "stable", "1.1.0", token=other, status=403)
-    remove(registry, "stable", token=other, status=403)
-
-    assert rule == {"alias": "stable", "vector": None, "movers": ["bob"]}
-    assert slug(refused) == "forbidden"
-    assert "'eve' is none of them" in refused["detail"]
-    move(registry, "canary", "1.1.0", token=other)
-    assert move(registry, "stable", "1.1.0", token=named)["protected"] is True
-    move(registry, "stable", "1.0.0", token=owner)
-    operator = registry.token_of("op", Scope.ADMIN, operator=True)
-    move(registry, "stable", "1.1.0", token=operator)
-    steps_by = [one["by"] for one in moves(registry, "stable")["items"]]
-    assert steps_by == ["op", "ann", "bob", "eve"]
-
-
-def test_a_rule_outlives_the_alias(registry, publish, member):
-    publish("1.0.0")
-    owner, other = member("ann", Role.OWNER, Scope.ADMIN), member("eve")
-    protect(registry, owner, "stable", [])
-
-    move(registry, "stable", "1.0.0", token=other, status=403)
-    move(registry, "stable", "1.0.0", token=owner)
-    remove(registry, "stable", token=owner)
-    move(registry, "stable", "1.0.0", token=other, status=403)
-
-
-def test_a_vectors_own_rule_goes_before_the_namespaces(registry, publish, member):
-    publish("1.0.0")
-    owner, named = member("ann", Role.OWNER, Scope.ADMIN), member("bob")
-    protect(registry, owner, "stable", ["bob"])
-    protect(registry, owner, "stable", [], vector="guard")
-
-    move(registry, "stable", "1.0.0", token=named, status=403)
-    listed = registry.client.get(RULES, headers=bearer(owner)).json()
-    gone = registry.client.delete(
-        f"{RULES}/stable", params={"vector": "guard"}, headers=bearer(owner)
-    )
-
-    assert listed["items"] == [
-        {"alias": "stable", "vector": None, "movers": ["bob"]},
-        {"alias": "stable", "vector": "guard", "movers": []},
-    ]
-    assert gone.status_code == 204
-    move(registry, "stable", "1.0.0", token=named)
-
-
-def test_rules_come_page_by_page(registry, publish, member):
-    publish("1.0.0")
-    owner = member("ann", Role.OWNER, Scope.ADMIN)
-    for alias in ("stable", "canary"):
-        protect(registry, owner, alias, ["ann"])
-    protect(registry, owner, "canary", [], vector="guard")
-
-    pages, cursor = [], None
-    while True:
-        params = {"limit": 1, **({"cursor": cursor} if cursor else {})}
-        page = registry.client.get(RULES, params=params, headers=bearer(owner)).json()
-        pages += page["items"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
-
-    assert [(one["alias"], one["vector"]) for one in pages] == [
-        ("canary", None),
-        ("canary", "guard"),
-        ("stable", None),
-    ]
-    assert [one["movers"] for one in pages] == [["ann"], [], ["ann"]]
-
-
-def test_who_is_no_member_any_more_moves_nothing(registry, publish, member):
-    publish("1.0.0")
-    owner, named = member("ann", Role.OWNER, Scope.ADMIN), member("bob")
-    protect(registry, owner, "stable", ["bob"])
-
-    with registry.services.database.writing() as session:
-        membership.remove_member(session, "acme", "bob", by="tests")
-    again = member("bob")
-
-    move(registry, "stable", "1.0.0", token=again, status=403)
-    listed = registry.client.get(RULES, headers=bearer(owner)).json()["items"]
-    assert listed[0]["movers"] == []
-    assert named != again
-
-
-def test_who_is_named_has_to_be_a_member(registry, publish, member):
-    publish("1.0.0")
-    owner = member("ann", Role.OWNER, Scope.ADMIN)
-
-    problem = protect(registry, owner, "stable", ["ann", "nobody"], status=422)
-
-    assert "No members of acme: nobody." in problem["detail"]
-    assert registry.client.get(RULES, headers=bearer(owner)).json()["items"] == []
-    missing = registry.client.delete(f"{RULES}/stable", headers=bearer(owner))
-    assert missing.status_code == 404

@@ -1,0 +1,95 @@
+"""A registry to be backed up, and all that a restored one has to have of it."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safegene_registry.access import Scope
+from safegene_registry.care import table_repository
+from safegene_registry.server import prepare_data
+from safegene_registry.services import Services, open_services
+from safegene_registry.settings import Settings
+from support.registry_app import AppRegistry, bearer
+from support.versions import write_version
+
+from safegene.artifact.digest import digest_bytes
+from safegene.artifact.manifest import Manifest
+
+
+@dataclasses.dataclass
+class Ways:
+    """A registry to be backed up, and where it is restored."""
+
+    registry: AppRegistry
+    target: dict[str, Any]
+    place: Path
+
+    @contextmanager
+    def opened(self) -> Iterator[Services]:
+        """The parts of the registry that is restored into."""
+        settings = Settings(data=self.place / "restored", **self.target)
+        prepare_data(settings).dispose()
+        services = open_services(settings)
+        try:
+            yield services
+        finally:
+            services.database.dispose()
+
+
+def publish_one(
+    ways: Ways, version: str, *, seed: int, vector: str = "acme/refusal"
+) -> Manifest:
+    """Publish a version to the registry that is backed up."""
+    place = ways.place / f"{vector.replace('/', '-')}-{version}"
+    manifest = write_version(place, vector=vector, version=version, seed=seed)
+    answer = ways.registry.publish(manifest, place)
+    assert answer.status_code == 201, answer.text
+    return manifest
+
+
+def fill(ways: Ways) -> None:
+    """Something of everything: two versions, one of them yanked, a private room."""
+    registry = ways.registry
+    publish_one(ways, "1.0.0", seed=1)
+    publish_one(ways, "1.1.0", seed=2)
+    publish_one(ways, "1.0.0", seed=3, vector="hidden/refusal")
+    sent = [
+        registry.client.put(
+            "/v1/vectors/acme/refusal/versions/1.1.0/yank",
+            json={"reason": "Ä mistake"},
+            headers=registry.auth,
+        ),
+        registry.client.patch(
+            "/v1/namespaces/hidden",
+            json={"visibility": "private"},
+            headers=bearer(registry.token_of("tests", Scope.ADMIN)),
+        ),
+    ]
+    assert [answer.status_code for answer in sent] == [200, 200], sent
+
+
+def shown(registry: AppRegistry) -> dict[str, Any]:
+    """What the registry tells a member, with the digests of all bytes that it sends."""
+    found: dict[str, Any] = {}
+    for vector in ("acme/refusal", "hidden/refusal"):
+        url = f"/v1/vectors/{vector}"
+        found[url] = registry.client.get(url, headers=registry.auth).json()
+        for version in found[url]["versions"]:
+            at = f"{url}/versions/{version['version']}"
+            detail = registry.client.get(at, headers=registry.auth).json()
+            found[at] = detail
+            for file in detail["files"]:
+                answer = registry.client.get(file["url"], headers=registry.auth)
+                assert str(digest_bytes(answer.content)) == file["digest"]
+    return found
+
+
+def rows(services: Services) -> dict[str, list[dict[str, Any]]]:
+    """Everything in the tables that a backup keeps, by table."""
+    with services.database.reading() as session:
+        return {
+            table.name: list(table_repository.rows_of(session, table))
+            for table in table_repository.kept_tables()
+        }
