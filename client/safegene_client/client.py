@@ -323,7 +323,7 @@ class Registry(Lifecycle):
         reference = parse_reference(f"{match.namespace}/{match.name}@{match.digest}")
         manifest = self._fetcher.manifest(self.resolve(reference))
         sketch = None
-        if target.read_sketch(manifest.architecture) is not None:
+        if target.sketch(manifest.architecture) is not None:
             path = self._fetcher.file(manifest, LINEAGE_NAME)
             sketch = load_sketch(path, manifest.architecture)
         verdict = target.verdict(manifest.architecture, sketch)

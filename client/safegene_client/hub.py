@@ -1,17 +1,36 @@
-"""The config of a model on the Hugging Face Hub, by the Hub's own client.
+"""A model on the Hugging Face Hub, by the Hub's own client.
 
-Only the config and the tokenizer's files are fetched. They land in that client's cache,
-and its settings hold (`HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`).
+The config and the tokenizer's files are fetched, and of the weights the few kilobytes
+that lineage is read from. Files land in that client's cache, and its settings hold
+(`HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`).
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
+import httpx
+
+from safegene.artifact.architecture import Architecture
+from safegene.artifact.lineage import INDEX_NAME, WEIGHTS_NAME
 from safegene.errors import TransportError, UsageError
 from safegene_client.extras import torch_needed
+from safegene_client.targets import (
+    UNREADABLE,
+    TargetModel,
+    describe_model,
+    stored_sketch,
+)
 
 SMALL_FILES = [
     *("config.json", "tokenizer_config.json", "tokenizer.json", "chat_template.jinja"),
 ]
+
+MAIN = "main"
+"""The branch that is meant where no revision is named."""
 
 
 def fetch_config(model_id: str, revision: str | None = None) -> Path:
@@ -55,6 +74,105 @@ def fetch_config(model_id: str, revision: str | None = None) -> Path:
         )
         raise TransportError(message) from None
     return Path(place)
+
+
+def describe_hub_model(model_id: str, revision: str | None = None) -> TargetModel:
+    """What is known of a model on the Hub; its weights stay there.
+
+    Args:
+        model_id: such as `org/model`.
+        revision: branch, tag or commit.
+
+    Raises:
+        UsageError: there is no such model for you, or the Hub's client is not
+            installed.
+        TransportError: the Hub could not be asked.
+        InvalidDataError: its `config.json` cannot be read.
+    """
+    known = describe_model(fetch_config(model_id, revision))
+    files = HubFiles(model_id, revision)
+
+    def read_sketch(architecture: Architecture) -> Sequence[float] | None:
+        return stored_sketch(files, architecture) if files.has_weights() else None
+
+    return replace(known, read_sketch=read_sketch, unchecked=UNREADABLE)
+
+
+class HubFiles:
+    """The files of a model on the Hub; of each only what is read is fetched.
+
+    Args:
+        model_id: such as `org/model`.
+        revision: branch, tag or commit.
+    """
+
+    def __init__(self, model_id: str, revision: str | None = None) -> None:
+        self._model_id = model_id
+        self._revision = revision
+
+    def __str__(self) -> str:
+        return self._model_id
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of this name.
+
+        Raises:
+            TransportError: the Hub could not be asked.
+        """
+        return name in self._listed[1]
+
+    def has_weights(self) -> bool:
+        """Whether there are safetensors weights.
+
+        Raises:
+            TransportError: the Hub could not be asked.
+        """
+        return self.has(WEIGHTS_NAME) or self.has(INDEX_NAME)
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        """A file whose reads are requests for ranges.
+
+        Raises:
+            TransportError: the Hub could not be asked.
+        """
+        from huggingface_hub import HfFileSystem
+
+        commit, sizes = self._listed
+        with (
+            self._asking(),
+            HfFileSystem().open(
+                f"{self._model_id}@{commit}/{name}",
+                size=sizes[name],
+                # Nothing is read ahead: what is wanted next lies far away.
+                cache_type="none",
+            ) as stream,
+        ):
+            yield stream
+
+    @cached_property
+    def _listed(self) -> tuple[str, dict[str, int]]:
+        """The commit, and the size of every file by its name."""
+        from huggingface_hub import HfApi
+
+        with self._asking():
+            found = HfApi().model_info(
+                self._model_id, revision=self._revision or MAIN, files_metadata=True
+            )
+        files = found.siblings or ()
+        return str(found.sha), {file.rfilename: file.size or 0 for file in files}
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.HTTPError, OSError, ValueError) as error:
+            message = (
+                f"{self._model_id}: the weights could not be compared: the Hugging Face"
+                f" Hub could not be asked ({first_line(error)}); try again, or give a"
+                " directory"
+            )
+            raise TransportError(message) from None
 
 
 def first_line(error: Exception) -> str:

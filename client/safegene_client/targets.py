@@ -8,7 +8,7 @@ Importing this module loads no torch.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from safegene.artifact.lineage import (
     INDEX_NAME,
     WEIGHTS_NAME,
     CheckpointReader,
+    LocalFiles,
+    WeightFiles,
     compare_sketches,
     read_sketch,
     sketch_positions,
@@ -71,6 +73,21 @@ class TargetModel:
         known = read_target(self.config)
         return replace(known, notes=(*known.notes, *self.notes))
 
+    @cached_property
+    def _sketches(self) -> dict[str, Sequence[float] | None]:
+        return {}
+
+    def sketch(self, architecture: Architecture) -> Sequence[float] | None:
+        """The model's sketch at a family's places; read once for a family.
+
+        Raises:
+            TensorFileError: the model's weight files are damaged.
+        """
+        family = str(architecture.fingerprint)
+        if family not in self._sketches:
+            self._sketches[family] = self.read_sketch(architecture)
+        return self._sketches[family]
+
     def verdict(
         self, architecture: Architecture, sketch: Sequence[float] | None
     ) -> Verdict:
@@ -86,7 +103,7 @@ class TargetModel:
         verdict = compare(architecture, self.known, unchecked=self.unchecked)
         if verdict.level is Level.INCOMPATIBLE or sketch is None:
             return verdict
-        own = self.read_sketch(architecture)
+        own = self.sketch(architecture)
         if own is None:
             return verdict
         return compare(architecture, self.known, compare_sketches(sketch, own))
@@ -97,12 +114,15 @@ def describe_model(model: Any) -> TargetModel:
 
     Args:
         model: path of a directory with `config.json` (or of such a file, or of a GGUF
-            file), a parsed config, or a loaded transformers or PEFT model.
+            file), a parsed config, a loaded transformers or PEFT model, or what this
+            function or `hub.describe_hub_model` returned before.
 
     Raises:
         UsageError: it is none of these.
         InvalidDataError: its `config.json` cannot be read.
     """
+    if isinstance(model, TargetModel):
+        return model
     if isinstance(model, str | Path):
         return _from_path(Path(model).expanduser())
     if isinstance(model, Mapping):
@@ -140,7 +160,7 @@ def _from_path(path: Path) -> TargetModel:
             return TargetModel(config, _no_weights, notes=notes)
         return TargetModel(
             config,
-            lambda family: _stored_sketch(path, family),
+            partial(stored_sketch, LocalFiles(path)),
             UNREADABLE,
             notes=notes,
         )
@@ -181,11 +201,15 @@ def _no_weights(_: Architecture) -> None:
     """Only a config is known."""
 
 
-def _stored_sketch(
-    directory: Path, architecture: Architecture
+def stored_sketch(
+    files: WeightFiles, architecture: Architecture
 ) -> Sequence[float] | None:
-    """The sketch of a directory; None for quantised or otherwise named weights."""
-    reader = CheckpointReader(directory)
+    """The sketch of stored weights; None for quantised or otherwise named ones.
+
+    Raises:
+        TensorFileError: the files are damaged.
+    """
+    reader = CheckpointReader(files)
     positions = sketch_positions(architecture)
     if not all(reader.can_read(f"{run.module}.weight") for run in positions):
         return None

@@ -11,10 +11,11 @@ import json
 import struct
 from array import array
 from collections.abc import Callable, Container, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import isfinite, sqrt
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from safegene.artifact.architecture import Architecture
 from safegene.artifact.tensorfile import ITEM_BYTES, TensorEntry, read_header
@@ -30,12 +31,17 @@ LINEAGE_THRESHOLD = 0.5
 """Least correlation of a descendant. Fine-tuned models measure above .9, strangers
 below .1; the table by origin is future work."""
 
+SPARED = 0.1
+"""Share of the runs that may agree less, as a few pruned or zeroed heads make them."""
+
 COMPARABLE_DTYPES = ("F32", "F16", "BF16")
 """Dtypes whose values a sketch can be taken from; quantised weights have others."""
 
 SKETCH_TENSOR = "sketch"
 INDEX_NAME = "model.safetensors.index.json"
 WEIGHTS_NAME = "model.safetensors"
+MAX_INDEX_BYTES = 1 << 25
+"""Of an index; one of a model with 1000 layers has two megabytes."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,8 @@ class LineageScore:
     """How alike two sketches are."""
 
     correlation: float
-    """Pearson correlation; 0 when either sketch is constant or not finite."""
+    """Of the values of one run, Pearson's: the run that a tenth of the others is below.
+    0 where either side is constant or not finite."""
     bit_equal: bool
 
 
@@ -107,25 +114,59 @@ def sketch_from_checkpoint_dir(
         TensorFileError: there is no safetensors checkpoint, a file is malformed, or a
             weight of the architecture is missing, of another size or dtype.
     """
-    return read_sketch(sketch_positions(architecture), CheckpointReader(directory).read)
+    reader = CheckpointReader(LocalFiles(directory))
+    return read_sketch(sketch_positions(architecture), reader.read)
+
+
+class WeightFiles(Protocol):
+    """The files of a checkpoint, wherever they are."""
+
+    def __str__(self) -> str:
+        """Where that is, for people."""
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of this name."""
+
+    def open(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """A file to seek and read in; it fetches what is read, and no more."""
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    """The files in a directory of this machine."""
+
+    directory: Path
+
+    def __str__(self) -> str:
+        return str(self.directory)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of this name."""
+        return (self.directory / name).is_file()
+
+    def open(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """Open a file; unbuffered, since a buffer fetches many times what a run has."""
+        return (self.directory / name).open("rb", buffering=0)
 
 
 class CheckpointReader:
-    """Reads single runs of weights from a directory of safetensors files.
+    """Reads single runs of weights from safetensors files.
 
     Args:
-        directory: holds `model.safetensors`, or shards and their index.
+        files: `model.safetensors`, or shards and their index.
 
     Raises:
         TensorFileError: neither is there, or the index is malformed.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._places: dict[str, tuple[Path, TensorEntry]] = {}
-        for path in self._files():
-            for tensor in read_header(path).tensors:
-                self._places[tensor.name] = (path, tensor)
+    def __init__(self, files: WeightFiles) -> None:
+        self._files = files
+        self._places: dict[str, tuple[str, TensorEntry]] = {}
+        for name in self._names():
+            with files.open(name) as stream:
+                header = read_header(stream, name=f"{files}: {name}")
+            for tensor in header.tensors:
+                self._places[tensor.name] = (name, tensor)
 
     def can_read(self, name: str) -> bool:
         """Whether there is such a tensor, in a dtype that can be compared."""
@@ -140,48 +181,48 @@ class CheckpointReader:
         """
         place = self._place(name)
         if place is None:
-            message = f"{self._directory}: the checkpoint has no tensor {name}"
+            message = f"{self._files}: the checkpoint has no tensor {name}"
             raise TensorFileError(message)
-        path, tensor = place
+        file, tensor = place
         width = ITEM_BYTES[tensor.dtype]
         start = tensor.start + offset * width
         if start + count * width > tensor.end:
-            message = (
-                f"{self._directory}: {name} has fewer than {offset + count} values"
-            )
+            message = f"{self._files}: {name} has fewer than {offset + count} values"
             raise TensorFileError(message)
-        with path.open("rb") as stream:
+        with self._files.open(file) as stream:
             stream.seek(start)
             return decode_values(stream.read(count * width), tensor.dtype)
 
-    def _place(self, name: str) -> tuple[Path, TensorEntry] | None:
+    def _place(self, name: str) -> tuple[str, TensorEntry] | None:
         stored = stored_name(name, self._places)
         return None if stored is None else self._places[stored]
 
-    def _files(self) -> list[Path]:
-        single = self._directory / WEIGHTS_NAME
-        if single.is_file():
-            return [single]
-        index = self._directory / INDEX_NAME
-        try:
-            names = set(json.loads(index.read_bytes())["weight_map"].values())
-        except FileNotFoundError:
+    def _names(self) -> list[str]:
+        """Of the files with weights."""
+        files = self._files
+        if files.has(WEIGHTS_NAME):
+            return [WEIGHTS_NAME]
+        if not files.has(INDEX_NAME):
             message = (
-                f"{self._directory}: expected {WEIGHTS_NAME} or {INDEX_NAME}; only"
-                " safetensors checkpoints can be checked"
+                f"{files}: expected {WEIGHTS_NAME} or {INDEX_NAME}; only safetensors"
+                " checkpoints can be checked"
             )
-            raise TensorFileError(message) from None
+            raise TensorFileError(message)
+        with files.open(INDEX_NAME) as stream:
+            data = stream.read(MAX_INDEX_BYTES)
+        try:
+            names = set(json.loads(data)["weight_map"].values())
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            message = f"{index}: not a safetensors index"
+            message = f"{files}: {INDEX_NAME} is not a safetensors index"
             raise TensorFileError(message) from None
         if not all(isinstance(name, str) and Path(name).name == name for name in names):
-            message = f"{index}: names a shard outside its directory"
+            message = f"{files}: {INDEX_NAME} names a shard outside its directory"
             raise TensorFileError(message)
-        missing = [n for n in sorted(names) if not (self._directory / n).is_file()]
+        missing = [name for name in sorted(names) if not files.has(name)]
         if missing:
-            message = f"{index}: the shard {missing[0]} is missing"
+            message = f"{files}: {INDEX_NAME}: the shard {missing[0]} is missing"
             raise TensorFileError(message)
-        return [self._directory / name for name in sorted(names)]
+        return sorted(names)
 
 
 def decode_values(data: bytes, dtype: str) -> list[float]:
@@ -206,17 +247,31 @@ def decode_values(data: bytes, dtype: str) -> list[float]:
 
 
 def compare_sketches(first: Sequence[float], second: Sequence[float]) -> LineageScore:
-    """Correlate two sketches; other lengths or senseless values score 0."""
+    """Compare run by run; other lengths or senseless values score 0.
+
+    One correlation of all values would hide that some kinds of modules differ: with the
+    heads of attention in another order, the feed-forward half still agrees.
+    """
     if len(first) != len(second) or not first:
         return LineageScore(0.0, bit_equal=False)
     equal = array("f", first) == array("f", second)
+    runs = sorted(
+        correlation(
+            first[start : start + RUN_VALUES], second[start : start + RUN_VALUES]
+        )
+        for start in range(0, len(first), RUN_VALUES)
+    )
+    return LineageScore(runs[int(len(runs) * SPARED)], bit_equal=equal)
+
+
+def correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    """Pearson's, of as many values; 0 if either side is constant or not finite."""
     if not all(map(isfinite, first)) or not all(map(isfinite, second)):
-        return LineageScore(0.0, bit_equal=False)
+        return 0.0
     mean_1, mean_2 = sum(first) / len(first), sum(second) / len(second)
     pairs = [(x - mean_1, y - mean_2) for x, y in zip(first, second, strict=True)]
     norm = sqrt(sum(x * x for x, _ in pairs)) * sqrt(sum(y * y for _, y in pairs))
-    covariance = sum(x * y for x, y in pairs)
-    return LineageScore(covariance / norm if norm > 0 else 0.0, bit_equal=equal)
+    return sum(x * y for x, y in pairs) / norm if norm > 0 else 0.0
 
 
 def write_sketch(values: Sequence[float]) -> bytes:

@@ -119,7 +119,7 @@ def _file(got: Got, commit: str, data: bytes | None) -> Reply:
 def _described(repository: str, commit: str, tree: Tree, *, listed: bool) -> Reply:
     if listed:
         return json_reply([_entry(path, data) for path, data in tree.items()])
-    siblings = [{"rfilename": path} for path in tree]
+    siblings = [{"rfilename": path, "size": len(data)} for path, data in tree.items()]
     return json_reply({"id": repository, "sha": commit, "siblings": siblings})
 
 

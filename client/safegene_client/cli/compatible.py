@@ -9,7 +9,7 @@ from safegene.errors import UsageError
 from safegene_client.answers import CompatibilityAnswer, Match
 from safegene_client.cli.options import Connect, example, with_output, with_registry
 from safegene_client.cli.output import Output, table
-from safegene_client.hub import fetch_config
+from safegene_client.hub import describe_hub_model
 
 
 @click.command(
@@ -46,9 +46,10 @@ def compatible(
 ) -> None:
     """Ask which vectors fit MODEL, and why others do not.
 
-    MODEL is a directory, a config.json, a GGUF file or a Hugging Face Hub id. Where its
-    safetensors weights are in the directory, their lineage is compared as well. The
-    name of a model that only an API serves is answered, too.
+    MODEL is a directory, a config.json, a GGUF file or a Hugging Face Hub id. Where
+    there are safetensors weights, in the directory or on the Hub, their lineage is
+    compared as well: a few kilobytes of them are read. The name of a model that only an
+    API serves is answered, too.
     """
     answer = connect().compatible(
         model_or_name(model, revision),
@@ -74,14 +75,14 @@ def compatible(
 
 
 def model_or_name(text: str, revision: str | None = None) -> Any:
-    """A path, that of a model's config from the Hub, or what is only a name to us.
+    """A path, a model on the Hub, or what is only a name to us.
 
     Raises:
         UsageError: the Hub has no such model for us, or a path has no revision.
         TransportError: the Hub could not be asked.
     """
     if _is_on_hub(text):
-        return fetch_config(text, revision)
+        return describe_hub_model(text, revision)
     if revision is not None:
         message = f"{text} is no Hugging Face Hub id and so has no revision {revision}"
         raise UsageError(message)

@@ -16,7 +16,11 @@ from support.models import (
 )
 from transformers import AutoModelForCausalLM, GPT2Model
 
-from safegene.artifact.lineage import CheckpointReader, sketch_from_checkpoint_dir
+from safegene.artifact.lineage import (
+    CheckpointReader,
+    LocalFiles,
+    sketch_from_checkpoint_dir,
+)
 from safegene.errors import (
     CompatibilityError,
     InvalidDataError,
@@ -113,8 +117,10 @@ def test_checkpoint_of_the_bare_model_is_read_and_merged_by_name(tmp_path):
     assert sketch_from_checkpoint_dir(
         bare.directory, bare.architecture
     ) == sketch_from_checkpoint_dir(whole.directory, whole.architecture)
-    assert CheckpointReader(bare.directory).can_read(name)
-    assert not CheckpointReader(bare.directory).can_read("transformer.h.7.x.weight")
+    assert CheckpointReader(LocalFiles(bare.directory)).can_read(name)
+    assert not CheckpointReader(LocalFiles(bare.directory)).can_read(
+        "transformer.h.7.x.weight"
+    )
     merge_checkpoint(bare, vector, tmp_path / "out")
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
     merge_into(model, vector)

@@ -1,0 +1,1 @@
+"""How well the lineage sketch tells descendants of a model from strangers."""
