@@ -152,7 +152,7 @@ class Live:
         room, changed = self.rooms.setdefault(namespace, Room(last)), asyncio.Event()
         room.listeners.add(changed)
         self.callers[caller] += 1
-        if self._watch is None or self._watch.done():
+        if self._own_watch() is None:
             self._watch = asyncio.create_task(self._watching())
         try:
             yield changed
@@ -185,10 +185,22 @@ class Live:
     async def close(self) -> None:
         """Stop watching."""
         self.end()
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+        watch = self._own_watch()
+        if watch is not None:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
         self._threads.shutdown()
+
+    def _own_watch(self) -> asyncio.Task[None] | None:
+        """The task that watches, while it runs on this loop.
+
+        A server has one loop. Test clients bring one for each request, and a task whose
+        loop was closed under it is never done.
+        """
+        watch = self._watch
+        if watch is None or watch.done():
+            return None
+        return watch if watch.get_loop() is asyncio.get_running_loop() else None
 
     async def _watching(self) -> None:
         """Look for what is new while anybody listens."""
