@@ -92,9 +92,9 @@ def create_app(settings: Settings) -> FastAPI:
                 give_up(services, left)
         finally:
             app.state.readiness.close()
-            await app.state.live.close()
             deliverer.stop()
             services.usage.stop()
+            await app.state.live.close()
             services.database.dispose()
 
     app = RegistryAPI(

@@ -118,11 +118,14 @@ def test_a_request_notes_the_use_of_its_token(registry):
     assert kept(registry, secret)[0].last_used_at is not None
 
 
-@pytest.mark.parametrize(("holder", "count"), [(None, 1), ("ann", 4)])
+@pytest.mark.parametrize(("holder", "count"), [(None, 1), ("ann", 6)])
 def test_a_guard_costs_a_statement_and_a_token_another(
     registry, tmp_path, holder, count
 ):
-    """One for the namespace, two for what is asked; for all that is public, one."""
+    """One for the namespace, two for what is asked and two for what is said of it.
+
+    For all that is public, one.
+    """
     registry.publish(write_version(tmp_path / "v"), tmp_path / "v")
     headers = bearer(registry.token_of(holder)) if holder else {}
     statements = []

@@ -138,7 +138,11 @@ def test_a_vector_lists_its_versions_newest_first(stocked):
     detail = registry.client.get("/v1/vectors/acme/refusal").json()
 
     assert detail["versions"] == [
-        {"version": version, "digest": str(manifests[version].digest), "yanked": None}
+        {
+            "version": version,
+            "digest": str(manifests[version].digest),
+            **dict.fromkeys(("yanked", "deprecated", "purged")),
+        }
         for version in ("2.0.0rc1", "1.10.0", "1.2.0", "1.0.0")
     ]
 
