@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
+from benchmarks.drawing import draw_line, draw_text
 from safegene.evaluation.markup import Markup, element
 
 WIDTH, HEIGHT = 720, 420
@@ -37,27 +38,27 @@ def drawn(series: Series) -> Markup:
         share = (math.log10(cost) - low) / (high - low)
         return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
 
-    parts = [_text("server-side p50, ms", LEFT, 24, INK)]
+    parts = [draw_text("server-side p50, ms", LEFT, 24, INK)]
     for tick in TICKS:
         if low <= math.log10(tick) <= high:
             parts += [
-                _line((LEFT, y(tick)), (WIDTH - RIGHT, y(tick)), LINE),
-                _text(f"{tick:g}", LEFT - 8, y(tick) + 4, MUTED, anchor="end"),
+                draw_line((LEFT, y(tick)), (WIDTH - RIGHT, y(tick)), LINE),
+                draw_text(f"{tick:g}", LEFT - 8, y(tick) + 4, MUTED, anchor="end"),
             ]
     for size in sizes:
         label = f"{size:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-        parts.append(_text(label, x(size), HEIGHT - 26, MUTED, anchor="middle"))
+        parts.append(draw_text(label, x(size), HEIGHT - 26, MUTED, anchor="middle"))
     middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(_text("versions", middle, HEIGHT - 8, MUTED, anchor="middle"))
+    parts.append(draw_text("versions", middle, HEIGHT - 8, MUTED, anchor="middle"))
     lowest = float("-inf")
     ends = sorted(series.items(), key=lambda each: y(each[1][max(each[1])]))
     for number, (name, values) in enumerate(ends):
         color = COLORS[number % len(COLORS)]
         dots = [(x(size), y(cost)) for size, cost in sorted(values.items())]
-        parts += [_line(a, b, color, width=2) for a, b in pairwise(dots)]
+        parts += [draw_line(a, b, color, width=2) for a, b in pairwise(dots)]
         parts += [element("circle", cx=cx, cy=cy, r=4, fill=color) for cx, cy in dots]
         lowest = max(dots[-1][1] + 4, lowest + 16)
-        parts.append(_text(name, WIDTH - RIGHT + 10, lowest, color))
+        parts.append(draw_text(name, WIDTH - RIGHT + 10, lowest, color))
     return element(
         "svg",
         element("title", "What a question costs by the number of versions"),
@@ -70,23 +71,3 @@ def drawn(series: Series) -> Markup:
         role="img",
         font_family="system-ui, sans-serif",
     )
-
-
-def _line(
-    start: tuple[float, float], end: tuple[float, float], color: str, *, width: int = 1
-) -> Markup:
-    return element(
-        "line",
-        x1=start[0],
-        y1=start[1],
-        x2=end[0],
-        y2=end[1],
-        stroke=color,
-        stroke_width=width,
-    )
-
-
-def _text(
-    text: str, x: float, y: float, color: str, *, anchor: str = "start"
-) -> Markup:
-    return element("text", text, x=x, y=y, fill=color, font_size=12, text_anchor=anchor)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from benchmarks.drawing import Place, draw_line, draw_text
 from benchmarks.method.plan import FRONTIERS, RIVALS
 from benchmarks.method.suite import LOOKALIKE, XSTEST
 from benchmarks.method.summary import Measured
@@ -22,7 +23,6 @@ COLORS = {"ours": "#0b5cad", "uniform": "#b3541e", "dare": "#6b7280"}
 OTHER_COLOR = "#8a5cae"
 INK, MUTED, LINE = "#1c2028", "#59616d", "#dddbd5"
 
-Place = tuple[float, float]
 Series = Mapping[str, Sequence[Place]]
 
 
@@ -89,28 +89,32 @@ def drawn(title: str, series: Series, guides: Mapping[str, float]) -> Markup:
         share = (j - low) / (high - low)
         return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
 
-    parts = [_text(title, LEFT, 24, INK, size=15)]
+    parts = [draw_text(title, LEFT, 24, INK, size=15)]
     for step in range(STEPS + 1):
         j = low + (high - low) * step / STEPS
         kl = right * step / STEPS
         parts += [
-            _line((LEFT, y(j)), (WIDTH - RIGHT, y(j)), LINE),
-            _text(f"{j:.2f}", LEFT - 8, y(j) + 4, MUTED, anchor="end"),
-            _text(f"{kl:.3f}", x(kl), HEIGHT - BOTTOM + 20, MUTED, anchor="middle"),
+            draw_line((LEFT, y(j)), (WIDTH - RIGHT, y(j)), LINE),
+            draw_text(f"{j:.2f}", LEFT - 8, y(j) + 4, MUTED, anchor="end"),
+            draw_text(f"{kl:.3f}", x(kl), HEIGHT - BOTTOM + 20, MUTED, anchor="middle"),
         ]
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(
-        _text("held-out KL, nats per token", middle, HEIGHT - 8, MUTED, anchor="middle")
+        draw_text(
+            "held-out KL, nats per token", middle, HEIGHT - 8, MUTED, anchor="middle"
+        )
     )
     labels: list[tuple[float, str, str]] = []
     for name, j in guides.items():
-        parts.append(_line((LEFT, y(j)), (WIDTH - RIGHT, y(j)), MUTED, dashes="5 4"))
+        parts.append(
+            draw_line((LEFT, y(j)), (WIDTH - RIGHT, y(j)), MUTED, dashes="5 4")
+        )
         labels.append((y(j), name, MUTED))
     for row, places in series.items():
         color = COLORS.get(row, OTHER_COLOR)
         dots = [(x(kl), y(j)) for kl, j in places]
         parts += [
-            _line(first, second, color, width=2) for first, second in pairwise(dots)
+            draw_line(first, second, color, width=2) for first, second in pairwise(dots)
         ]
         parts += [element("circle", cx=cx, cy=cy, r=4, fill=color) for cx, cy in dots]
         if dots:
@@ -136,28 +140,5 @@ def _labels(wanted: Sequence[tuple[float, str, str]]) -> list[Markup]:
     last = float("-inf")
     for level, name, color in sorted(wanted):
         last = max(level + 4, last + LINE_GAP)
-        placed.append(_text(name, WIDTH - RIGHT + 8, last, color))
+        placed.append(draw_text(name, WIDTH - RIGHT + 8, last, color))
     return placed
-
-
-def _text(
-    text: str, x: float, y: float, color: str, *, anchor: str = "start", size: int = 12
-) -> Markup:
-    return element(
-        "text", text, x=x, y=y, fill=color, text_anchor=anchor, font_size=size
-    )
-
-
-def _line(
-    start: Place, end: Place, color: str, *, width: float = 1, dashes: str | None = None
-) -> Markup:
-    return element(
-        "line",
-        x1=start[0],
-        y1=start[1],
-        x2=end[0],
-        y2=end[1],
-        stroke=color,
-        stroke_width=width,
-        stroke_dasharray=dashes,
-    )
