@@ -30,6 +30,12 @@ MAX_ERRORS_SPELLED = 5
 ADDRESS_REFUSED = frozenset({401, 403, 404, 410})
 """Statuses of an address that has expired, or of a transfer that has ended."""
 
+STORE_ADVICE = {
+    "BadDigest": "the file changed while it was sent, or the way there changes bytes:"
+    " leave it alone and publish again",
+}
+"""What to do about a store's code; other codes mean that the registry asked wrongly."""
+
 MAX_CODE_BYTES = 4096
 _STORE_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 
@@ -160,8 +166,8 @@ def error_from_store(
         after = _seconds(headers.get("retry-after"))
         message = f"{sentence}; {ADVICE[TransportError]}"
         return TransportError(message, status=status, retry_after=after)
-    message = f"{sentence}; tell the registry's operator"
-    return RejectedError(message, status=status)
+    advice = STORE_ADVICE.get(code, "tell the registry's operator")
+    return RejectedError(f"{sentence}; {advice}", status=status)
 
 
 def plain_text(text: str) -> str:

@@ -1,16 +1,15 @@
 """A registry to be backed up, and all that a restored one has to have of it."""
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from safegene_registry.access import Scope
 from safegene_registry.care import table_repository
-from safegene_registry.server import prepare_data
-from safegene_registry.services import Services, open_services
-from safegene_registry.settings import Settings
+from safegene_registry.services import Services
+from support.backends import Parts
+from support.opened import opened
 from support.registry_app import AppRegistry, bearer
 from support.versions import write_version
 
@@ -23,19 +22,12 @@ class Ways:
     """A registry to be backed up, and where it is restored."""
 
     registry: AppRegistry
-    target: dict[str, Any]
+    target: Parts
     place: Path
 
-    @contextmanager
-    def opened(self) -> Iterator[Services]:
+    def opened(self) -> AbstractContextManager[Services]:
         """The parts of the registry that is restored into."""
-        settings = Settings(data=self.place / "restored", **self.target)
-        prepare_data(settings).dispose()
-        services = open_services(settings)
-        try:
-            yield services
-        finally:
-            services.database.dispose()
+        return opened(self.place / "restored", self.target)
 
 
 def publish_one(

@@ -11,11 +11,9 @@ from pathlib import Path
 import httpx
 from safegene_registry import membership
 from safegene_registry.access import Visibility
-from safegene_registry.server import prepare_data
-from safegene_registry.services import Services, open_services
-from safegene_registry.settings import Settings
 from safegene_registry.tokens import user_account
 from support.backends import Parts, environment_of
+from support.opened import opened
 from support.registry_app import app_registry
 from support.registry_server import make_token, running_registry
 from support.replicas import Publisher, client_of
@@ -72,18 +70,6 @@ def add_version(
     at = place / f"{vector.replace('/', '-')}-{version}"
     manifest = write_version(at, vector=vector, version=version, seed=seed)
     assert Publisher(client, manifest, at).publish().status_code == 201
-
-
-@contextmanager
-def opened(data: Path, parts: Parts) -> Iterator[Services]:
-    """The parts of a registry, its catalog in order."""
-    settings = Settings(data=data, **parts)
-    prepare_data(settings).dispose()
-    services = open_services(settings)
-    try:
-        yield services
-    finally:
-        services.database.dispose()
 
 
 def told(client: httpx.Client, vectors: Sequence[str] = VECTORS) -> dict[str, bytes]:

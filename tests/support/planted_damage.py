@@ -99,21 +99,26 @@ def forget_the_size(patient, tmp_path):
     return patient.tensors
 
 
+def add_unchecked(patient, manifest, manifest_bytes):
+    """Have rows say what a manifest says, whatever its bytes are, as 1.0.0's owner."""
+    with patient.registry.services.database.writing() as session:
+        old = repositories.find_version(session, manifest.vector, version="1.0.0")
+        publishing_repository.add_version(
+            session,
+            manifest,
+            manifest_bytes=manifest_bytes,
+            token_id=old.token_id,
+            published_at=utc_now(),
+        )
+
+
 def publish_wrong_segments(patient, tmp_path):
     """As a registry would that does not look at segments."""
     facts = patient.manifest.model_dump(mode="json") | {"version": "2.0.0"}
     entry = next(each for each in facts["files"] if each["path"] == TENSORS_NAME)
     entry["segments"][1]["digest"] = str(digest_bytes(b"another layer"))
     manifest = Manifest.model_validate(facts)
-    with patient.registry.services.database.writing() as session:
-        old = repositories.find_version(session, manifest.vector, version="1.0.0")
-        publishing_repository.add_version(
-            session,
-            manifest,
-            manifest_bytes=manifest.to_bytes(),
-            token_id=old.token_id,
-            published_at=utc_now(),
-        )
+    add_unchecked(patient, manifest, manifest.to_bytes())
     return patient.tensors
 
 
@@ -121,15 +126,7 @@ def change_a_manifest(patient, tmp_path):
     """The rows name other files than it does."""
     facts = patient.manifest.model_dump(mode="json") | {"version": "2.0.0"}
     manifest = Manifest.model_validate(facts)
-    with patient.registry.services.database.writing() as session:
-        old = repositories.find_version(session, manifest.vector, version="1.0.0")
-        publishing_repository.add_version(
-            session,
-            manifest,
-            manifest_bytes=patient.manifest.to_bytes(),
-            token_id=old.token_id,
-            published_at=utc_now(),
-        )
+    add_unchecked(patient, manifest, patient.manifest.to_bytes())
     return "acme/refusal@2.0.0"
 
 

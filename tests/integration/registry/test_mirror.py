@@ -22,11 +22,11 @@ from support.mirrors import (
     VERSIONS,
     Source,
     mirror_command,
-    opened,
     running_source,
     source_of,
     target_of,
 )
+from support.opened import opened
 from support.registry_app import app_registry
 from support.replicas import client_of
 from support.scripted_server import (

@@ -15,8 +15,8 @@ from support.mirrors import (
     VERSIONS,
     Source,
     add_version,
-    opened,
 )
+from support.opened import opened
 from support.registry_app import app_registry, bearer
 from support.registry_server import make_token, running_registry
 from support.replicas import client_of

@@ -8,7 +8,12 @@ from safegene_client.transfer import Blob, fetch_blob
 from support.scripted_server import Reply, file_reply
 
 from safegene.artifact.digest import digest_bytes
-from safegene.errors import DigestMismatchError, RegistryError, TransportError
+from safegene.errors import (
+    DigestMismatchError,
+    RegistryError,
+    RejectedError,
+    TransportError,
+)
 
 DATA = os.urandom(50_000)
 TOKEN = "sgt_secret"
@@ -105,6 +110,17 @@ def test_a_store_that_refuses_for_ever_is_named_without_secrets(session, store):
     assert "403 (AccessDenied)" in caught.value.detail
     assert "s3cret" not in caught.value.detail
     assert len(store.requests) == 4
+
+
+def test_a_store_that_got_other_bytes_says_what_to_do(session, store):
+    store.respond = lambda _: Reply(400, b"<Code>BadDigest</Code>")
+
+    with pytest.raises(RejectedError) as caught:
+        session.send("GET", "/file")
+
+    assert "400 (BadDigest)" in caught.value.detail
+    assert "publish again" in caught.value.detail
+    assert "operator" not in caught.value.detail
 
 
 def test_a_store_that_is_gone_is_named_without_secrets(session_with, serve):
