@@ -10,7 +10,7 @@ from safegene.artifact.reference import Reference, VectorName, parse_reference
 from safegene.errors import InvalidDataError, InvalidReferenceError
 from safegene_client.fetching import vector_path
 from safegene_client.lifecycle_answers import Advisory, AdvisoryPage
-from safegene_client.resolution import as_reference, ask_version
+from safegene_client.resolution import as_reference, as_vector, ask_version
 from safegene_client.session import Session, json_body
 from safegene_client.versions import all_pages
 
@@ -75,8 +75,7 @@ class Advisories:
             "details": details,
             "fixed_in": fixed_in,
         }
-        name = VectorName.parse(vector) if isinstance(vector, str) else vector
-        path = f"{vector_path(name)}/advisories"
+        path = f"{vector_path(as_vector(vector))}/advisories"
         return self._session.ask(Advisory, "POST", path, body=json_body(wanted))
 
     def withdraw_advisory(
@@ -89,8 +88,7 @@ class Advisories:
             ForbiddenError: the token is not an owner's, of scope admin.
             RegistryError: the registry refused or could not be reached.
         """
-        name = VectorName.parse(vector) if isinstance(vector, str) else vector
-        path = f"{vector_path(name)}/advisories/{number}/withdrawal"
+        path = f"{vector_path(as_vector(vector))}/advisories/{number}/withdrawal"
         return self._session.ask(
             Advisory, "PUT", path, body=json_body({"reason": reason})
         )

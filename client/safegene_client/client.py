@@ -32,7 +32,12 @@ from safegene_client.lifecycle import Lifecycle
 from safegene_client.notices import notices
 from safegene_client.publishing import publish_directory
 from safegene_client.pulled import PulledVector
-from safegene_client.resolution import as_reference, ask_version, check_answer
+from safegene_client.resolution import (
+    as_reference,
+    as_vector,
+    ask_version,
+    check_answer,
+)
 from safegene_client.session import Session, json_body
 from safegene_client.settings import Settings
 from safegene_client.targets import TargetModel, describe_model
@@ -165,8 +170,7 @@ class Registry(Lifecycle):
             RegistryError: the registry refused, could not be reached, or its list of
                 versions has no end.
         """
-        name = VectorName.parse(vector) if isinstance(vector, str) else vector
-        return describe_vector(self._session, name)
+        return describe_vector(self._session, as_vector(vector))
 
     def resolve(self, ref: str | Reference) -> ResolvedVersion:
         """The version a reference means.

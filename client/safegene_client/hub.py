@@ -29,9 +29,6 @@ SMALL_FILES = [
     *("config.json", "tokenizer_config.json", "tokenizer.json", "chat_template.jinja"),
 ]
 
-MAIN = "main"
-"""The branch that is meant where no revision is named."""
-
 
 def fetch_config(model_id: str, revision: str | None = None) -> Path:
     """The directory of a model's small files.
@@ -89,8 +86,10 @@ def describe_hub_model(model_id: str, revision: str | None = None) -> TargetMode
         TransportError: the Hub could not be asked.
         InvalidDataError: its `config.json` cannot be read.
     """
-    known = describe_model(fetch_config(model_id, revision))
-    files = HubFiles(model_id, revision)
+    place = fetch_config(model_id, revision)
+    known = describe_model(place)
+    # A snapshot's folder is called as its commit: weights and config are of one.
+    files = HubFiles(model_id, place.name)
 
     def read_sketch(architecture: Architecture) -> Sequence[float] | None:
         return stored_sketch(files, architecture) if files.has_weights() else None
@@ -103,12 +102,12 @@ class HubFiles:
 
     Args:
         model_id: such as `org/model`.
-        revision: branch, tag or commit.
+        commit: of it.
     """
 
-    def __init__(self, model_id: str, revision: str | None = None) -> None:
+    def __init__(self, model_id: str, commit: str) -> None:
         self._model_id = model_id
-        self._revision = revision
+        self._commit = commit
 
     def __str__(self) -> str:
         return self._model_id
@@ -119,7 +118,7 @@ class HubFiles:
         Raises:
             TransportError: the Hub could not be asked.
         """
-        return name in self._listed[1]
+        return name in self._sizes
 
     def has_weights(self) -> bool:
         """Whether there are safetensors weights.
@@ -138,12 +137,11 @@ class HubFiles:
         """
         from huggingface_hub import HfFileSystem
 
-        commit, sizes = self._listed
         with (
             self._asking(),
             HfFileSystem().open(
-                f"{self._model_id}@{commit}/{name}",
-                size=sizes[name],
+                f"{self._model_id}@{self._commit}/{name}",
+                size=self._sizes[name],
                 # Nothing is read ahead: what is wanted next lies far away.
                 cache_type="none",
             ) as stream,
@@ -151,16 +149,15 @@ class HubFiles:
             yield stream
 
     @cached_property
-    def _listed(self) -> tuple[str, dict[str, int]]:
-        """The commit, and the size of every file by its name."""
+    def _sizes(self) -> dict[str, int]:
+        """The bytes of every file by its name."""
         from huggingface_hub import HfApi
 
         with self._asking():
             found = HfApi().model_info(
-                self._model_id, revision=self._revision or MAIN, files_metadata=True
+                self._model_id, revision=self._commit, files_metadata=True
             )
-        files = found.siblings or ()
-        return str(found.sha), {file.rfilename: file.size or 0 for file in files}
+        return {file.rfilename: file.size or 0 for file in found.siblings or ()}
 
     @contextmanager
     def _asking(self) -> Iterator[None]:

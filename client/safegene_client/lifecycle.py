@@ -25,6 +25,7 @@ from safegene_client.lifecycle_answers import (
 )
 from safegene_client.resolution import (
     as_reference,
+    as_vector,
     ask_version,
     one_version,
     set_yank,
@@ -162,7 +163,7 @@ class Lifecycle(Advisories):
             ForbiddenError: the token may not publish, or the alias is protected.
             RegistryError: the registry refused or could not be reached.
         """
-        path = _alias_path(_name(vector), alias)
+        path = _alias_path(as_vector(vector), alias)
         params = {} if expected == ANYTHING else {"expected": expected}
         self._session.send("DELETE", path, params=params)
 
@@ -173,7 +174,7 @@ class Lifecycle(Advisories):
             NotFoundError: there is no such vector.
             RegistryError: the registry refused or could not be reached.
         """
-        path = f"{vector_path(_name(vector))}/aliases"
+        path = f"{vector_path(as_vector(vector))}/aliases"
         return all_pages(
             lambda params: self._session.ask(AliasPage, "GET", path, params=params)
         )
@@ -185,7 +186,7 @@ class Lifecycle(Advisories):
             NotFoundError: there never was one of this name.
             RegistryError: the registry refused or could not be reached.
         """
-        path = f"{_alias_path(_name(vector), alias)}/history"
+        path = f"{_alias_path(as_vector(vector), alias)}/history"
         return all_pages(
             lambda params: self._session.ask(AliasMovePage, "GET", path, params=params)
         )
@@ -220,10 +221,6 @@ class Lifecycle(Advisories):
         """
         path, params = _rule_address(where, alias)
         self._session.send("DELETE", path, params=params)
-
-
-def _name(vector: str | VectorName) -> VectorName:
-    return VectorName.parse(vector) if isinstance(vector, str) else vector
 
 
 def _alias_path(vector: VectorName, alias: str) -> str:

@@ -4,7 +4,12 @@ Also what changes that: a yanked version is what no range means any more.
 """
 
 from safegene.artifact.digest import Digest
-from safegene.artifact.reference import Reference, best_version, parse_reference
+from safegene.artifact.reference import (
+    Reference,
+    VectorName,
+    best_version,
+    parse_reference,
+)
 from safegene.errors import InvalidReferenceError, RegistryError, UsageError
 from safegene_client.answers import ResolvedVersion, YankedVersion
 from safegene_client.fetching import vector_path, version_path
@@ -18,6 +23,15 @@ def as_reference(ref: str | Reference) -> Reference:
         InvalidReferenceError: it is not well formed.
     """
     return parse_reference(ref) if isinstance(ref, str) else ref
+
+
+def as_vector(vector: str | VectorName) -> VectorName:
+    """A vector's name, read if it is text.
+
+    Raises:
+        InvalidReferenceError: it is not well formed.
+    """
+    return VectorName.parse(vector) if isinstance(vector, str) else vector
 
 
 def ask_version(session: Session, reference: Reference) -> ResolvedVersion:
