@@ -78,7 +78,9 @@ def create_app(settings: Settings) -> FastAPI:
         metrics.watch(services.database, limiter)
         app.state.services = services
         app.state.readiness = Readiness(services)
-        app.state.live = Live(services.database, limit=settings.max_listeners)
+        app.state.live = Live(
+            services.database, limit=settings.max_listeners, clock=services.now
+        )
         services.usage.start()
         deliverer = Deliverer(services)
         deliverer.start()

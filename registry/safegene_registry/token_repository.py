@@ -1,6 +1,6 @@
 """Every SQL statement about accounts and tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -69,6 +69,17 @@ def hold_token(session: Session, token_id: UUID) -> Token:
     """A token that nobody can revoke before the transaction ends."""
     query = select(Token).where(Token.id == token_id)
     return session.scalars(query.with_for_update(read=True)).one()
+
+
+def ended_tokens(
+    session: Session, token_ids: Collection[UUID], now: datetime
+) -> set[UUID]:
+    """Those of some tokens that work no longer."""
+    if not token_ids:
+        return set()
+    ended = or_(Token.revoked_at.is_not(None), Token.expires_at <= now)
+    query = select(Token.id).where(Token.id.in_(token_ids), ended)
+    return set(session.scalars(query))
 
 
 def list_tokens(

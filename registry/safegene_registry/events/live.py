@@ -1,23 +1,26 @@
 """Events as they happen, for all who listen at one replica.
 
 However many listen, the replica asks the database one question a moment: how far are
-the chains that somebody listens to? What is new is read once, kept for a while, and
-handed to everybody. Between two events a listener is a coroutine that waits; it has no
-thread and no connection of the database. Each reads at its own pace from what is kept,
-and from the database what is kept no longer, so a slow one costs the others nothing.
-Everything here but `_look` and `_read` runs on the event loop, which keeps it free of
-races.
+the chains that somebody listens to, and which of their tokens work no longer? What is
+new is read once, kept for a while, and handed to everybody. Between two events a
+listener is a coroutine that waits; it has no thread and no connection of the database.
+Each reads at its own pace from what is kept, and from the database what is kept no
+longer, so a slow one costs the others nothing. Everything here but `_look` and `_read`
+runs on the event loop, which keeps it free of races.
 """
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
+from uuid import UUID
 
+from safegene_registry import token_repository
 from safegene_registry.db import Database
 from safegene_registry.events import event_repository
 from safegene_registry.events.feed import event_detail
@@ -25,6 +28,7 @@ from safegene_registry.events.kinds import is_for_readers
 from safegene_registry.log import get_logger
 from safegene_registry.models import EventRow
 from safegene_registry.problems import ProblemError
+from safegene_registry.services import utc_now
 
 log = get_logger("safegene_registry.events")
 
@@ -71,6 +75,17 @@ def told(row: EventRow) -> Told:
     )
 
 
+@dataclass(eq=False, slots=True)
+class Listener:
+    """Somebody who waits for what is new."""
+
+    token_id: UUID | None = None
+    """What let them in."""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    is_over: bool = False
+    """Whether that token works no longer."""
+
+
 @dataclass(slots=True)
 class Room:
     """A namespace that somebody listens to."""
@@ -78,7 +93,7 @@ class Room:
     position: int
     """Of the last event that is known here."""
     kept: deque[Told] = field(default_factory=lambda: deque(maxlen=KEPT))
-    listeners: set[asyncio.Event] = field(default_factory=set)
+    listeners: set[Listener] = field(default_factory=set)
 
     def add(self, events: Sequence[Told]) -> None:
         """Take what is new, and wake everybody."""
@@ -87,7 +102,7 @@ class Room:
                 self.kept.append(event)
                 self.position = event.position
         for listener in self.listeners:
-            listener.set()
+            listener.changed.set()
 
     def behind(self, position: int) -> Sequence[Told] | None:
         """What is kept behind a position; None: that is not kept any more."""
@@ -103,11 +118,19 @@ class Live:
     Args:
         database: of the registry.
         limit: of listeners at once.
+        clock: tells when tokens end.
     """
 
-    def __init__(self, database: Database, *, limit: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        limit: int,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self.database = database
         self.limit = limit
+        self.clock = clock
         self.rooms: dict[str, Room] = {}
         self.callers: Counter[str] = Counter()
         self.is_ending = False
@@ -135,32 +158,36 @@ class Live:
         Raises:
             ProblemError: the database cannot be asked now.
         """
-        ends = await self._in_thread(partial(self._look, [namespace]))
+        ends, _ = await self._in_thread(partial(self._look, [namespace], frozenset()))
         return ends[namespace]
 
     @contextmanager
     def listening(
-        self, namespace: str, caller: str, last: int
-    ) -> Iterator[asyncio.Event]:
-        """Be told that there is something new.
+        self, namespace: str, caller: str, last: int, token_id: UUID | None = None
+    ) -> Iterator[Listener]:
+        """Be told that there is something new, and when one has to leave.
 
         Args:
             namespace: where.
             caller: who listens, to share the room.
             last: position of its last event a moment ago.
+            token_id: what let them in.
         """
-        room, changed = self.rooms.setdefault(namespace, Room(last)), asyncio.Event()
-        room.listeners.add(changed)
+        room, listener = (
+            self.rooms.setdefault(namespace, Room(last)),
+            Listener(token_id),
+        )
+        room.listeners.add(listener)
         self.callers[caller] += 1
         if self._own_watch() is None:
             self._watch = asyncio.create_task(self._watching())
         try:
-            yield changed
+            yield listener
         finally:
             self.callers[caller] -= 1
             if not self.callers[caller]:
                 del self.callers[caller]
-            room.listeners.discard(changed)
+            room.listeners.discard(listener)
             if not room.listeners and self.rooms.get(namespace) is room:
                 del self.rooms[namespace]
 
@@ -180,7 +207,7 @@ class Live:
         self.is_ending = True
         for room in self.rooms.values():
             for listener in room.listeners:
-                listener.set()
+                listener.changed.set()
 
     async def close(self) -> None:
         """Stop watching."""
@@ -215,7 +242,14 @@ class Live:
                 log.warning("events_unknown", reason=problem.detail)
 
     async def _look_once(self) -> None:
-        ends = await self._in_thread(partial(self._look, list(self.rooms)))
+        listeners = [each for room in self.rooms.values() for each in room.listeners]
+        tokens = frozenset(each.token_id for each in listeners if each.token_id)
+        look = partial(self._look, list(self.rooms), tokens)
+        ends, over = await self._in_thread(look)
+        for listener in listeners:
+            if listener.token_id in over:
+                listener.is_over = True
+                listener.changed.set()
         for namespace, end in ends.items():
             room = self.rooms.get(namespace)
             while room is not None and room.position < end:
@@ -228,11 +262,18 @@ class Live:
     async def _in_thread(self, work: Callable[[], Found]) -> Found:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def _look(self, namespaces: list[str]) -> dict[str, int]:
-        """Where chains end; 0: there is none."""
+    def _look(
+        self, namespaces: list[str], tokens: Collection[UUID]
+    ) -> tuple[dict[str, int], set[UUID]]:
+        """Where chains end, 0 where there is none; and the tokens that have ended.
+
+        Tokens are looked at last: who lost theirs before an event hears nothing of it.
+        """
+        now = self.clock()
         with self.database.reading() as session:
             found = event_repository.find_ends(session, namespaces)
-        return {name: found.get(name, 0) for name in namespaces}
+            over = token_repository.ended_tokens(session, tokens, now)
+        return {name: found.get(name, 0) for name in namespaces}, over
 
     def _read(self, namespace: str, after: int) -> list[Told]:
         with self.database.reading() as session:

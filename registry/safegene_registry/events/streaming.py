@@ -7,6 +7,7 @@ it, come again by themselves, and say with `Last-Event-ID` where they have got t
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -28,7 +29,7 @@ SEND_SECONDS = 30.0
 """How long a listener may take to receive what was sent before it is cut off."""
 
 MAX_SECONDS = 600
-"""How long a stream lasts: rights are looked at when one begins."""
+"""How long a stream lasts: roles are looked at when one begins, tokens all along."""
 
 RETRY_MILLISECONDS = 1000, 3000
 """When to come again: not all at once, after a replica has stopped."""
@@ -45,6 +46,7 @@ class EventStream(Response):
         last: position of the last event a moment ago.
         everything: also what is for owners only.
         seconds: when to end.
+        token_id: what let the caller in; the stream ends when it does.
     """
 
     media_type = MEDIA_TYPE
@@ -61,6 +63,7 @@ class EventStream(Response):
         last: int,
         everything: bool,
         seconds: float,
+        token_id: UUID | None = None,
     ) -> None:
         # nginx would keep events back until it has enough of them.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -73,6 +76,7 @@ class EventStream(Response):
         self.last = last
         self.everything = everything
         self.seconds = seconds
+        self.token_id = token_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer until one of the two has had enough."""
@@ -120,10 +124,12 @@ class EventStream(Response):
         ends_at = loop.time() + self.seconds
         position = self.after
         retry = random.randint(*RETRY_MILLISECONDS)  # noqa: S311
-        with self.live.listening(self.namespace, self.caller, self.last) as changed:
+        with self.live.listening(
+            self.namespace, self.caller, self.last, self.token_id
+        ) as listener:
             yield f"retry: {retry}\n\n"
-            while not self.live.is_ending:
-                changed.clear()
+            while not (self.live.is_ending or listener.is_over):
+                listener.changed.clear()
                 try:
                     events = await self.live.behind(self.namespace, position)
                 except ProblemError:
@@ -138,7 +144,8 @@ class EventStream(Response):
                 left = ends_at - loop.time()
                 if left <= 0:
                     return
-                if not await happens(changed, min(left, self.heartbeat_seconds)):
+                pause = min(left, self.heartbeat_seconds)
+                if not await happens(listener.changed, pause):
                     yield ":\n\n"
 
     def is_last(self, event: Told) -> bool:

@@ -82,12 +82,13 @@ async def stream_events(
 ) -> Response:
     """What happens from now on, or behind a position, as server-sent events.
 
-    A stream ends from time to time, and where rights in the namespace change; come
-    again with `Last-Event-ID`, and nothing is missed.
+    A stream ends from time to time, with the token that began it, and where rights in
+    the namespace change; come again with `Last-Event-ID`, and nothing is missed.
     """
     live = cast("Live", request.app.state.live)
     caller = caller_key(request, access)
     live.check_room(caller)
+    principal = access.standing.principal
     last = await live.last(namespace)
     behind = after if last_event_id is None else last_event_id
     if behind is not None and behind > last:
@@ -100,6 +101,7 @@ async def stream_events(
         last=last,
         everything=sees_everything(access),
         seconds=seconds,
+        token_id=None if principal is None else principal.token_id,
     )
 
 

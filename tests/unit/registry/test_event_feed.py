@@ -1,9 +1,11 @@
 """What has happened, page by page and as a stream, and who sees which of it."""
 
 import asyncio
+from datetime import timedelta
+from uuid import UUID
 
 import pytest
-from safegene_registry.access import Role
+from safegene_registry.access import Role, Scope
 from safegene_registry.events import live as live_module
 from safegene_registry.events.kinds import Kind
 from safegene_registry.events.live import Live
@@ -11,8 +13,16 @@ from safegene_registry.events.recording import record
 from safegene_registry.events.streaming import EventStream
 from safegene_registry.membership import set_member
 from safegene_registry.problems import ProblemError
+from safegene_registry.services import utc_now
+from safegene_registry.tokens import (
+    WantedToken,
+    create_token,
+    find_account,
+    revoke_all,
+    user_account,
+)
 from support.event_streams import sent_events
-from support.registry_app import bearer
+from support.registry_app import Clock, bearer
 from support.versions import write_version
 
 EVENTS = "/v1/namespaces/acme/events"
@@ -245,6 +255,61 @@ def test_a_stream_ends_where_rights_may_have_changed(told):
         async with asyncio.timeout(60):
             await task
         assert listener.ids == [7]
+
+    with_live(told, work)
+
+
+@pytest.mark.parametrize("ends", ["revoked", "expired"])
+def test_a_stream_ends_with_the_token_that_began_it(told, ends):
+    with told.services.database.writing() as session:
+        account = user_account(session, "bob", operator=False, by="tests")
+        wanted = WantedToken("laptop", Scope.READ, None, timedelta(days=1))
+        _, token = create_token(session, account, wanted, now=utc_now(), by="tests")
+
+    def end():
+        with told.services.database.writing() as session:
+            if ends == "revoked":
+                account = find_account(session, "bob")
+                assert revoke_all(session, account, now=utc_now(), by="tests") == 1
+            else:
+                clock.ahead = timedelta(days=1)
+
+    async def work(live):
+        live.clock = clock
+        lost, stays = Listener(), Listener()
+        ending = await listening(live, lost, token_id=token.id)
+        staying = await listening(live, stays)
+        await asyncio.to_thread(end)
+        async with asyncio.timeout(60):
+            await ending
+        await asyncio.to_thread(note, told)
+        await stays.until("id: 7")
+        live.end()
+        await staying
+        assert [lost.ids, stays.ids] == [[], [7]]
+
+    clock = Clock()
+    with_live(told, work)
+
+
+def test_who_loses_the_token_before_an_event_hears_nothing_of_it(told, monkeypatch):
+    # Long enough for both to happen between two looks.
+    monkeypatch.setattr(live_module, "POLL_SECONDS", 1.0)
+    token = told.client.get("/v1/whoami", headers=told.auth).json()["token"]["id"]
+
+    def end_and_note():
+        with told.services.database.writing() as session:
+            account = find_account(session, "tests")
+            assert revoke_all(session, account, now=utc_now(), by="tests") == 1
+            record(session, "acme", Kind.VERSION_YANKED, by="tests")
+
+    async def work(live):
+        listener = Listener()
+        task = await listening(live, listener, token_id=UUID(token))
+        await asyncio.to_thread(end_and_note)
+        async with asyncio.timeout(60):
+            await task
+        assert listener.ids == []
 
     with_live(told, work)
 

@@ -11,9 +11,9 @@ def test_it_closes_though_somebody_listens_on_another_loop(registry):
     is_listening = threading.Event()
 
     async def listen():
-        with live.listening("acme", "ann", 0) as changed:
+        with live.listening("acme", "ann", 0) as listener:
             is_listening.set()
-            await changed.wait()
+            await listener.changed.wait()
 
     listener = threading.Thread(target=asyncio.run, args=(listen(),))
     listener.start()
