@@ -13,6 +13,7 @@ help. The module is stable, imports nothing and is shared by all three packages.
     │   ├── DigestMismatchError
     │   ├── SizeMismatchError
     │   ├── ManifestError
+    │   ├── AttestationError
     │   ├── UnsupportedFormatError
     │   ├── TensorFileError
     │   ├── ShapeMismatchError
@@ -172,6 +173,27 @@ class ManifestError(ArtifactError):
 
     def __init__(self, detail: str, *, pointer: str = "", **context: Any) -> None:
         super().__init__(detail, pointer=pointer, **context)
+        self.pointer = pointer
+
+
+class AttestationError(ArtifactError):
+    """What is said of a version breaks the format, or its signature does not hold.
+
+    Args:
+        detail: the sentence for people.
+        reason: the slug of what is wrong: `too-large`, `not-canonical`, `envelope`,
+            `payload-type`, `base64`, `statement`, `predicate-type`, `predicate`,
+            `subject`, `unknown-key` or `signature`.
+        pointer: JSON pointer of the offending value, "" for the whole document.
+    """
+
+    code = "attestation-invalid"
+
+    def __init__(
+        self, detail: str, *, reason: str, pointer: str = "", **context: Any
+    ) -> None:
+        super().__init__(detail, reason=reason, pointer=pointer, **context)
+        self.reason = reason
         self.pointer = pointer
 
 
