@@ -29,7 +29,7 @@ from safegene_client.cache import Cache
 from safegene_client.fetching import Fetcher
 from safegene_client.fits import MAX_PAGES, ask_what_fits
 from safegene_client.lifecycle import Lifecycle
-from safegene_client.notices import notices
+from safegene_client.notices import notices, replaced
 from safegene_client.publishing import publish_directory
 from safegene_client.pulled import PulledVector
 from safegene_client.resolution import (
@@ -298,6 +298,7 @@ class Registry(Lifecycle):
         if path is not None:
             found = replace(PulledVector.open(path), resolved=resolved)
             return _fitting(found, target, allow=allow)
+        self._tell_replaced(resolved)
         manifest = self._fetcher.manifest(resolved)
         if target is not None:
             self._refuse_misfit(manifest, target, allow=allow)
@@ -322,6 +323,13 @@ class Registry(Lifecycle):
             records=self.settings.cache / "uploads",
             progress=progress,
         )
+
+    def _tell_replaced(self, resolved: ResolvedVersion) -> None:
+        """Say that a version's number meant other bytes when it was pulled before."""
+        vector = VectorName(resolved.namespace, resolved.name)
+        for _, manifest in self._cache.older_versions(vector):
+            if manifest.version == resolved.version:
+                log.warning("%s", replaced(resolved, manifest.digest, self.url))
 
     def _with_lineage(self, match: Match, target: TargetModel) -> Match:
         reference = parse_reference(f"{match.namespace}/{match.name}@{match.digest}")

@@ -1,5 +1,6 @@
 """What a registry says of a version that people should know before they use it."""
 
+from safegene.artifact.digest import Digest
 from safegene_client.answers import ResolvedVersion
 from safegene_client.problems import plain_text
 
@@ -25,6 +26,15 @@ def notices(resolved: ResolvedVersion) -> list[str]:
         f" {mended(advisory.fixed_in)}"
         for advisory in resolved.advisories
     ]
+
+
+def replaced(resolved: ResolvedVersion, known: Digest, url: str) -> str:
+    """That a number means other bytes than it did, which no registry lets happen."""
+    return (
+        f"{resolved.identity} was pulled before as {known}, and {url} says that it is"
+        f" {plain_text(resolved.digest)}: it is another registry, was restored from a"
+        " backup, or lies; a reference by digest says which bytes are meant"
+    )
 
 
 def mended(version: str | None) -> str:

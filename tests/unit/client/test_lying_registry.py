@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import pytest
 from support.scripted_server import Reply, json_reply
+from support.static_registry import StaticRegistry
 from support.versions import write_version
 
 from safegene.artifact.digest import digest_bytes
@@ -123,6 +124,24 @@ def test_pinned_digest_cannot_be_answered_by_another(connect, static, manifest):
 
     with pytest.raises(RegistryError, match="was asked for"):
         registry.resolve(f"acme/guard@sha256:{'0' * 64}")
+
+
+def test_number_that_means_other_bytes_than_before_is_told(
+    connect, static, manifest, tmp_path, caplog
+):
+    """A registry that was put back, or lies; only a digest says which bytes."""
+    registry, server = connect(static)
+    registry.pull("acme/guard@1.0.0")
+    assert caplog.text == ""
+    other = write_version(tmp_path / "other", vector="acme/guard")
+    assert (other.version, other.digest == manifest.digest) == ("1.0.0", False)
+    server.respond = StaticRegistry(tmp_path / "other")
+
+    pulled = registry.pull("acme/guard@1.0.0")
+
+    assert pulled.manifest == other
+    assert f"acme/guard@1.0.0 was pulled before as {manifest.digest}" in caplog.text
+    assert registry.pull(f"acme/guard@{manifest.digest}").manifest == manifest
 
 
 def test_flipped_bit_in_a_file_is_refused_and_nothing_is_visible(
