@@ -8,13 +8,14 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from safegene.artifact.manifest import BaseModelRef
 from safegene.artifact.reference import (
     VectorName,
     best_version,
     canonical_version,
     pinned_version,
 )
-from safegene_registry import repositories
+from safegene_registry import repositories, summary_repository
 from safegene_registry.lifecycle import alias_repository, notice_repository
 from safegene_registry.lifecycle.notices import (
     advisory_note,
@@ -47,6 +48,7 @@ from safegene_registry.schemas import (
 )
 from safegene_registry.search_repository import Listed
 from safegene_registry.services import Services
+from safegene_registry.summary_repository import HeadRow
 
 LATEST = "latest"
 """The alias every vector has."""
@@ -67,29 +69,34 @@ def summaries(
     """Vectors as lists show them, in the order given."""
     if not vectors:
         return []
-    heads: dict[UUID, list[Head]] = defaultdict(list)
-    for head in repositories.heads_of(session, [vector.id for vector in vectors]):
+    heads: dict[UUID, list[HeadRow]] = defaultdict(list)
+    ids = [vector.id for vector in vectors]
+    for head in summary_repository.heads_of(session, ids):
         heads[head.vector_id].append(head)
-    return [summary(vector, heads[vector.id]) for vector in vectors]
+    return [summary(heads[vector.id]) for vector in vectors]
 
 
-def summary(vector: Vector | Listed, heads: Sequence[Head]) -> VectorSummary:
+def summary(heads: Sequence[HeadRow]) -> VectorSummary:
     """One vector, described by the newest of its families' newest versions."""
-    version = newest_of(heads)
+    standing = [head for head in heads if not head.is_yanked] or heads
+    number = best_version([head.version for head in standing], None)
+    newest = next(head for head in standing if head.version == number)
     return VectorSummary(
-        namespace=vector.namespace,
-        name=vector.name,
-        description=version.description,
-        license=version.license,
-        base_model=repositories.base_model(version),
-        architecture=architecture_summary(version.architecture),
-        rank=version.rank,
-        latest=Latest(version=version.version, digest=version.digest),
+        namespace=newest.namespace,
+        name=newest.name,
+        description=newest.description,
+        license=newest.license,
+        base_model=BaseModelRef(
+            id=newest.base_model_id, revision=newest.base_model_revision
+        ),
+        architecture=architecture_summary(newest),
+        rank=newest.rank,
+        latest=Latest(version=newest.version, digest=newest.digest),
         version_count=sum(head.version_count for head in heads),
     )
 
 
-def architecture_summary(row: ArchitectureRow) -> ArchitectureSummary:
+def architecture_summary(row: ArchitectureRow | HeadRow) -> ArchitectureSummary:
     """A family in short."""
     return ArchitectureSummary(
         model_type=row.model_type,

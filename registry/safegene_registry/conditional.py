@@ -30,7 +30,9 @@ def tagged(body: BaseModel) -> Tagged:
     return Tagged(text, f'"{digest_bytes(text)}"')
 
 
-def tagged_list(request: Request, body: BaseModel, *, reader: Reader) -> Response:
+def tagged_list(
+    request: Request, body: BaseModel | Tagged, *, reader: Reader
+) -> Response:
     """The same of what depends on who asks: it holds what they may read.
 
     Args:

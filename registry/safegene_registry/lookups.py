@@ -85,7 +85,7 @@ def compiled(query: Select[*tuple[Any, ...]], dialect: Dialect) -> Statement:
     found: Any = query.compile(dialect=dialect)
     encoders = {
         name: parameter.type.dialect_impl(dialect).bind_processor(dialect)
-        for name, parameter in found.binds.items()
+        for parameter, name in found.bind_names.items()
     }
     decoders = [
         (position, column.type.dialect_impl(dialect).result_processor(dialect, None))

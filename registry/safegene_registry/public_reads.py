@@ -36,7 +36,7 @@ from safegene_registry.public_repository import FileRow
 from safegene_registry.schemas import FileDetail, VersionDetail
 from safegene_registry.services import Services
 
-Reader = Callable[[Request, Services, VectorName], Response | None]
+Reader = Callable[[Request, Services], Response | None]
 """Answers, or leaves the request to the route."""
 
 ALIAS = re.compile(rb"alias=([a-z][a-z0-9._-]{0,63})")
@@ -118,10 +118,8 @@ def read(reader: Reader, request: Request) -> Response | None:
         StorageError: the file cannot be opened.
     """
     services: Services = request.app.state.services
-    given = request.path_params
     try:
-        vector = VectorName(given["namespace"], given["name"])
-        answer = reader(request, services, vector)
+        answer = reader(request, services)
     except InvalidReferenceError:
         return None
     if answer is not None:
@@ -133,10 +131,19 @@ def read(reader: Reader, request: Request) -> Response | None:
     return answer
 
 
-def read_version(
-    request: Request, services: Services, vector: VectorName
-) -> Response | None:
+def vector_of(request: Request) -> VectorName:
+    """The vector that the path names.
+
+    Raises:
+        InvalidReferenceError: none can be called so.
+    """
+    given = request.path_params
+    return VectorName(given["namespace"], given["name"])
+
+
+def read_version(request: Request, services: Services) -> Response | None:
     """One version and its files."""
+    vector = vector_of(request)
     version = canonical(request.path_params["version"])
     rows = public_repository.version_rows(services.database, vector, version)
     if not rows or rows[0].has_notices:
@@ -144,10 +151,9 @@ def read_version(
     return tagged_response(request, version_text(vector, *rows), is_public=True)
 
 
-def read_resolved(
-    request: Request, services: Services, vector: VectorName
-) -> Response | None:
+def read_resolved(request: Request, services: Services) -> Response | None:
     """The newest version, for who names none, or what an alias points at."""
+    vector = vector_of(request)
     alias = ALIAS.fullmatch(request.scope["query_string"] or NEWEST)
     if alias is None:
         return None
@@ -163,11 +169,9 @@ def read_resolved(
     return tagged_response(request, version_text(vector, *found), is_public=True)
 
 
-def read_file(
-    request: Request, services: Services, vector: VectorName
-) -> Response | None:
+def read_file(request: Request, services: Services) -> Response | None:
     """One file of a version, whole or one range of it."""
-    given = request.path_params
+    vector, given = vector_of(request), request.path_params
     version, path = canonical(given["version"]), given["path"]
     row = public_repository.file_row(services.database, vector, version, path)
     if row is None:

@@ -29,6 +29,10 @@ FAMILY_WALKED = 100
 """Vectors of one family that are looked at to find out whether there is any to see."""
 
 
+Shape = tuple[str | None, tuple[str, ...]]
+"""The text that a search looks for, and the facts that it asks for, by name."""
+
+
 @dataclass(frozen=True, slots=True)
 class SearchFilter:
     """What a search asks of a vector's newest version; None means anything."""
@@ -41,6 +45,18 @@ class SearchFilter:
     layers: int | None = None
     license: str | None = None
     rank: int | None = None
+
+    @property
+    def shape(self) -> "Shape":
+        """What the statement is built from."""
+        facts = ("namespace", *(fact for fact, _ in FACTS))
+        return self.text, tuple(at for at in facts if getattr(self, at) is not None)
+
+    def values(self, limit: int) -> dict[str, Any]:
+        """What the statement of this shape is told: the facts, and how many rows."""
+        _, facts = self.shape
+        told = {f"wanted_{fact}": getattr(self, fact) for fact in facts}
+        return {**told, "wanted_rows": limit}
 
 
 class Listed(NamedTuple):
@@ -107,8 +123,12 @@ def search_vectors(
     """
     walk = walk_of(wanted)
     after = walk.begin(session, place)
-    query = vectors_query(reader, wanted, limit + 1, behind=after is not None)
-    rows = [Listed(*row) for row in session.execute(query, named(after))]
+    query = vectors_query(reader, wanted.shape, behind=after is not None)
+    values = named(after) | wanted.values(limit + 1)
+    rows = [
+        Listed(row.vector_id, row.namespace, row.name)
+        for row in session.execute(query, values)
+    ]
     # A vector of several families comes once for each, side by side.
     page = list(dict.fromkeys(rows[:limit]))
     last = (page[-1].namespace, page[-1].name) if page else None
@@ -142,13 +162,29 @@ def named(after: tuple[str, str] | None) -> dict[str, str]:
     }
 
 
+def bound_filter(shape: Shape) -> SearchFilter:
+    """A filter whose facts the statement is told when it runs."""
+    text, facts = shape
+    bound: dict[str, Any] = {fact: bindparam(f"wanted_{fact}") for fact in facts}
+    return SearchFilter(text=text, **bound)
+
+
 @lru_cache(maxsize=64)
 def vectors_query(
-    reader: Reader, wanted: SearchFilter, limit: int, *, behind: bool
+    reader: Reader, shape: Shape, *, behind: bool
 ) -> Select[*tuple[Any, ...]]:
-    """The statement of a search; to build it takes as long as to run it."""
+    """The statement of a search; to build it takes as long as to run it.
+
+    Args:
+        reader: who asks.
+        shape: of the filter.
+        behind: whether it goes on behind a name.
+    """
+    wanted = bound_filter(shape)
     heads = walk_of(wanted).table(HEADS, AFTER if behind else None)
-    query = select(heads.c.vector_id, heads.c.namespace, heads.c.name).where(
+    query = select(
+        heads.c.vector_id, heads.c.namespace, heads.c.name, heads.c.fingerprint
+    ).where(
         heads.c.is_yanked.is_(False), readable(heads.c.namespace, reader, late=True)
     )
     for fact, column in FACTS:
@@ -160,7 +196,9 @@ def vectors_query(
             | heads.c.name.icontains(wanted.text, autoescape=True)
             | Version.description.icontains(wanted.text, autoescape=True)
         )
-    return query.order_by(heads.c.namespace, heads.c.name).limit(limit)
+    return query.order_by(heads.c.namespace, heads.c.name).limit(
+        bindparam("wanted_rows")
+    )
 
 
 # Families

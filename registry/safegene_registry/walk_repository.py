@@ -75,10 +75,13 @@ class Walk:
             after: where its walk began.
             last: the key of its last entry; None: it is empty.
         """
-        behind = self.ordered(select(self.order[0]), after).offset(WALKED).limit(1)
-        if session.execute(behind).first() is None:
+        if session.execute(self.beyond(after)).first() is None:
             return None
         return Place(place.key, place.skipped + 1) if last is None else Place(last)
+
+    def beyond(self, after: tuple[Any, ...] | None) -> Select[*tuple[Any, ...]]:
+        """The first entry behind those of the table."""
+        return self.ordered(select(self.order[0]), after).offset(WALKED).limit(1)
 
     def ordered(
         self, query: Select[*tuple[Any, ...]], after: tuple[Any, ...] | None

@@ -6,7 +6,7 @@ from safegene_registry import searching
 from safegene_registry.conditional import tagged_list
 from safegene_registry.guards import Browser
 from safegene_registry.routes.paging import TAGGED_LIST, PageDep, link_next
-from safegene_registry.routes.vectors import FamilyParam
+from safegene_registry.routes.searches import FamilyParam
 from safegene_registry.schemas import ArchitecturePage
 from safegene_registry.services import ServicesDep
 

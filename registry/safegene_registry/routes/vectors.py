@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from safegene.artifact.configsizes import MAX_LAYERS, MAX_WIDTH
 from safegene.artifact.digest import Digest
 from safegene.artifact.reference import VectorName
 from safegene_registry import catalog, searching
@@ -35,6 +34,11 @@ from safegene_registry.routes.paging import (
     link_next,
 )
 from safegene_registry.routes.responses import TAGGED, content, problems
+from safegene_registry.routes.searches import (
+    DigestParam,
+    read_search,
+    search_filter,
+)
 from safegene_registry.schemas import (
     VectorDetail,
     VectorPage,
@@ -57,37 +61,10 @@ async def vector_name(
 
 VectorDep = Annotated[VectorName, Depends(vector_name)]
 VersionParam = Annotated[str, Path(max_length=128, description="in any spelling")]
-DigestParam = Annotated[str, Query(pattern=r"^sha256:[0-9a-f]{64}$")]
-FamilyParam = Annotated[
-    str | None, Query(max_length=64, description="`model_type` as in a config.json")
-]
-
-
-def search_filter(
-    *,
-    query: Annotated[str, Query(max_length=200)] = "",
-    namespace: Annotated[str | None, Query(max_length=64)] = None,
-    fingerprint: DigestParam | None = None,
-    base_model: Annotated[str | None, Query(max_length=256)] = None,
-    family: FamilyParam = None,
-    layers: Annotated[int | None, Query(ge=1, le=MAX_LAYERS)] = None,
-    licence: Annotated[str | None, Query(alias="license", max_length=256)] = None,
-    rank: Annotated[int | None, Query(ge=1, le=MAX_WIDTH)] = None,
-) -> SearchFilter:
-    """What a search asks for."""
-    return SearchFilter(
-        text=query or None,
-        namespace=namespace,
-        fingerprint=fingerprint,
-        base_model=base_model,
-        model_type=family,
-        layers=layers,
-        license=licence,
-        rank=rank,
-    )
 
 
 @router.get("", response_model=VectorPage, responses=TAGGED_LIST)
+@read_by(read_search)
 def search_vectors(
     request: Request,
     services: ServicesDep,

@@ -4,7 +4,7 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import pytest
-from safegene_registry import search_repository
+from safegene_registry import search_repository, summary_repository
 from safegene_registry import walk_repository as walks
 from support.plans import check_walk, plan_of, remembered
 from support.registry_app import app_registry
@@ -107,9 +107,16 @@ def test_lists_are_not_sent_twice(stocked, path):
 def short_walks(monkeypatch):
     """As if two entries were many, also in statements that were made before."""
     monkeypatch.setattr(walks, "WALKED", 2)
-    search_repository.vectors_query.cache_clear()
+    kept = (
+        search_repository.vectors_query,
+        summary_repository.page_lookup,
+        summary_repository.beyond_lookup,
+    )
+    for statements in kept:
+        statements.cache_clear()
     yield
-    search_repository.vectors_query.cache_clear()
+    for statements in kept:
+        statements.cache_clear()
 
 
 def turned(registry, path="/v1/vectors", **filters):
