@@ -49,6 +49,8 @@ BY_SLUG: dict[str, type[RegistryError]] = {
     "internal-error": RegistryError,
     "invalid-request": RejectedError,
     "issuer-unavailable": TransportError,
+    "upstream-invalid": RegistryError,
+    "upstream-unavailable": TransportError,
     "manifest-invalid": RejectedError,
     "method-not-allowed": RejectedError,
     "name-taken": AlreadyExistsError,

@@ -11,9 +11,11 @@ import anyio.to_thread
 from fastapi import FastAPI
 
 from safegene import __version__
+from safegene_registry.care.pull_through import PullThrough
 from safegene_registry.completion import give_up
 from safegene_registry.db import THREADS
 from safegene_registry.events.live import Live
+from safegene_registry.fallback import Fallback
 from safegene_registry.guards import check_guards
 from safegene_registry.metrics import Metrics
 from safegene_registry.middleware import BodyLimitMiddleware, RequestMiddleware
@@ -38,7 +40,7 @@ from safegene_registry.routes import (
     yanks,
 )
 from safegene_registry.routes.responses import COMMON_RESPONSES, RegistryAPI
-from safegene_registry.services import open_services
+from safegene_registry.services import Services, open_services
 from safegene_registry.settings import Settings
 from safegene_registry.sweeping import remove_leftovers
 from safegene_registry.webhooks.delivery import Deliverer
@@ -81,6 +83,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.live = Live(
             services.database, limit=settings.max_listeners, clock=services.now
         )
+        through = pull_through_of(services)
+        app.state.pull_through = through
         services.usage.start()
         deliverer = Deliverer(services)
         deliverer.start()
@@ -94,6 +98,8 @@ def create_app(settings: Settings) -> FastAPI:
                 give_up(services, left)
         finally:
             app.state.readiness.close()
+            if through is not None:
+                await anyio.to_thread.run_sync(through.close)
             deliverer.stop()
             services.usage.stop()
             await app.state.live.close()
@@ -115,10 +121,30 @@ def create_app(settings: Settings) -> FastAPI:
     for module in ROUTERS:
         app.actions.update(check_guards(module.router.routes))
         app.include_router(module.router)
+    add_middleware(app, settings, metrics)
+    return app
+
+
+def add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+    """Put what looks at every request before the routes."""
     # The last one added is the outermost.
     app.add_middleware(
         BodyLimitMiddleware, max_request_bytes=settings.max_request_bytes
     )
     app.add_middleware(PublicReads, routes=vectors.router.routes)
+    if settings.upstream_url is not None:
+        app.add_middleware(Fallback)
     app.add_middleware(RequestMiddleware, metrics=metrics)
-    return app
+
+
+def pull_through_of(services: Services) -> PullThrough | None:
+    """What fetches versions that are not here, where there is an upstream registry."""
+    settings = services.settings
+    if settings.upstream_url is None:
+        return None
+    return PullThrough(
+        services,
+        settings.upstream_url,
+        settings.upstream_namespaces,
+        settings.upstream_timeout.total_seconds(),
+    )

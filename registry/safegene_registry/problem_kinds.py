@@ -202,6 +202,15 @@ PROBLEMS: dict[str, ProblemKind] = {
             "Tell the operator the `request_id`: the log has the reason under it.",
         ),
         ProblemKind(
+            "upstream-invalid",
+            502,
+            "Upstream invalid",
+            "The version is not here, and what the upstream registry gives in its "
+            "place is not what it promised, or is not taken here. Nothing was kept.",
+            "Tell the operator: the log has the reason. The upstream registry is "
+            "damaged, lies, or has what this one refuses.",
+        ),
+        ProblemKind(
             "not-ready",
             503,
             "Not ready",
@@ -224,6 +233,14 @@ PROBLEMS: dict[str, ProblemKind] = {
             "Storage unavailable",
             "The registry's disk or database cannot take or give the bytes right now: "
             "full, busy or out of reach. Nothing was half kept.",
+            "Wait as long as `Retry-After` says and send the same request again.",
+        ),
+        ProblemKind(
+            "upstream-unavailable",
+            504,
+            "Upstream unavailable",
+            "The version is not here, and the upstream registry does not give it now: "
+            "it is slow, busy or out of reach. What has come so far is kept aside.",
             "Wait as long as `Retry-After` says and send the same request again.",
         ),
     )

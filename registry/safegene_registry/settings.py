@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL
 
+from safegene.artifact.reference import check_part
 from safegene_registry.addresses import is_acceptable
 from safegene_registry.postgresql import postgresql_url
 from safegene_registry.sqlite import sqlite_url
@@ -143,6 +144,17 @@ class Settings(BaseSettings):
     webhook_allow_http: bool = False
     """Whether webhooks may send without TLS: what happens can be read on the way."""
 
+    upstream_url: str | None = Field(default=None, pattern=HTTP_URL)
+    """Registry that versions are fetched from which are asked for and not here."""
+
+    upstream_namespaces: Annotated[tuple[str, ...], NoDecode] = ()
+    """Namespaces that the upstream registry is asked for, and no other, with commas."""
+
+    upstream_timeout: timedelta = Field(
+        default=timedelta(seconds=20), gt=timedelta(0), le=timedelta(minutes=10)
+    )
+    """How long a caller waits for the upstream registry, and its longest silence."""
+
     oidc_issuers: Annotated[tuple[str, ...], NoDecode] = ()
     """Issuers of JWTs that trusted publishers may name, to the letter, with commas."""
 
@@ -186,10 +198,10 @@ class Settings(BaseSettings):
             postgresql_url(given.get_secret_value())
         return given
 
-    @field_validator("oidc_issuers", mode="before")
+    @field_validator("oidc_issuers", "upstream_namespaces", mode="before")
     @classmethod
-    def split_issuers(cls, given: object) -> object:
-        """Issuers as the environment lists them."""
+    def split_list(cls, given: object) -> object:
+        """Several as the environment lists them."""
         if isinstance(given, str):
             return tuple(part.strip() for part in given.split(",") if part.strip())
         return given
@@ -199,6 +211,16 @@ class Settings(BaseSettings):
     def split_networks(cls, given: object) -> object:
         """Networks as the environment lists them."""
         return parse_networks(given) if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def check_upstream(self) -> Self:
+        """Refuse half an upstream: nobody is asked for everything, by no slip."""
+        if (self.upstream_url is None) != (not self.upstream_namespaces):
+            message = "upstream_url and upstream_namespaces are set together"
+            raise ValueError(message)
+        for name in self.upstream_namespaces:
+            check_part(name, "namespace")
+        return self
 
     @model_validator(mode="after")
     def check_issuers(self) -> Self:

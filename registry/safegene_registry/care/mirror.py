@@ -29,6 +29,7 @@ from safegene_registry.care.mirrored_notices import Notices
 from safegene_registry.care.upstream import (
     RemoteVersion,
     Upstream,
+    UpstreamError,
     read_manifest,
 )
 from safegene_registry.log import get_logger
@@ -163,6 +164,30 @@ class Run:
             said = self.upstream.deprecation(vector)
             self.note(notices.take_deprecation(None, said))
             self.note(notices.take_advisories(self.upstream.advisories(vector)))
+
+    def take_one(self, version: RemoteVersion) -> None:
+        """Take over one version, and what is said of it.
+
+        Raises:
+            UpstreamError: the other registry cannot be asked, or has another version of
+                this number than this one.
+            ArtifactError: what it gives is not what it promised.
+            ProblemError: this registry does not take it, or not now.
+        """
+        vector = version.vector
+        with self.services.database.reading() as session:
+            known = mirror_repository.known_versions(session, vector)
+        digest, reason = known.get(version.version, (None, None))
+        if digest is None:
+            self.take_version(version)
+        elif digest != version.digest:
+            message = f"it is here as {digest}, there as {version.digest}"
+            raise UpstreamError(message)
+        notices = Notices(self.services, lambda: self.principal, vector)
+        if reason != version.yank_reason:
+            self.note(notices.take_yank(version))
+        said = version.deprecated
+        self.note(notices.take_deprecation(version.version, said))
 
     @contextmanager
     def going_on(self, name: str) -> Iterator[None]:

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import httpx
 
+from safegene.artifact.digest import Digest
 from safegene.artifact.manifest import FileEntry, Manifest
 from safegene.artifact.reference import VectorName, canonical_version, check_part
 
@@ -25,11 +26,16 @@ LONGEST_WAIT = 30.0
 ADVISORY = ("severity", "affected", "summary", "details", "fixed_in")
 MAX_DOCUMENT_BYTES = 16 << 20
 PAGE = 200
-TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+SILENCE_SECONDS = 60.0
+CONNECT_SECONDS = 10.0
 
 
 class UpstreamError(Exception):
     """The other registry cannot be asked, or says what cannot be."""
+
+
+class SilentError(UpstreamError):
+    """The other registry does not answer, or breaks off, however often it is asked."""
 
 
 class RefusedError(UpstreamError):
@@ -107,16 +113,27 @@ class Upstream:
     Args:
         url: of it.
         token: that may read what is to be mirrored; None: what is public.
+        attempts: tries in a row.
+        seconds: the longest silence.
     """
 
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        *,
+        attempts: int = ATTEMPTS,
+        seconds: float = SILENCE_SECONDS,
+    ) -> None:
         headers = {"Accept-Encoding": "identity"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         self.url = url.rstrip("/")
+        self.attempts = attempts
+        timeout = httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
         # httpx sends the token to this origin alone, wherever files redirect to.
         self._client = httpx.Client(
-            base_url=self.url, headers=headers, timeout=TIMEOUT, follow_redirects=True
+            base_url=self.url, headers=headers, timeout=timeout, follow_redirects=True
         )
 
     def __enter__(self) -> Self:
@@ -125,7 +142,27 @@ class Upstream:
 
     def __exit__(self, *_error: object) -> None:
         """Close its connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
         self._client.close()
+
+    def find(
+        self, vector: VectorName, version: str | None, digest: Digest | None
+    ) -> RemoteVersion:
+        """One version, by number or else by digest, as the other registry describes it.
+
+        Raises:
+            NothingThereError: it has none.
+            UpstreamError: it cannot be asked, or says what cannot be.
+        """
+        path, query = f"/v1/vectors/{vector}/resolve", {"digest": str(digest)}
+        if version is not None:
+            path, query = f"/v1/vectors/{vector}/versions/{version}", {}
+        found = self._document(path, query)
+        with understood(self.url):
+            return version_of(vector, found)
 
     def vectors(self) -> Iterator[VectorName]:
         """Every vector that has a version which is not yanked."""
@@ -292,9 +329,9 @@ class Upstream:
         raise UpstreamError(where)
 
     def _wait(self, error: Exception, failures: int, what: str) -> None:
-        if failures >= ATTEMPTS:
+        if failures >= self.attempts:
             message = f"{self.url} does not give {what}: {error}"
-            raise UpstreamError(message) from error
+            raise SilentError(message) from error
         seconds = getattr(error, "seconds", None) or 0.2 * 2**failures
         time.sleep(min(seconds, LONGEST_WAIT))
 

@@ -55,6 +55,9 @@ def refusals(action: Action) -> Responses:
 
 
 COMMON_RESPONSES = problems(*COMMON)
+UPSTREAM = problems("upstream-invalid", "upstream-unavailable")
+"""Where a version is read that may have to be fetched."""
+
 
 BINARY_SCHEMA = {"type": "string", "format": "binary"}
 
@@ -132,4 +135,5 @@ def content(media_type: str, schema: dict[str, str] | None = None) -> Responses:
         206: {"description": "The requested range of the bytes", **body},
         304: {"description": "The caller has them already"},
         **problems("not-found", "version-purged", "range-not-satisfiable"),
+        **UPSTREAM,
     }

@@ -33,7 +33,7 @@ from safegene_registry.routes.paging import (
     PageDep,
     link_next,
 )
-from safegene_registry.routes.responses import TAGGED, content, problems
+from safegene_registry.routes.responses import TAGGED, UPSTREAM, content, problems
 from safegene_registry.routes.searches import (
     DigestParam,
     read_search,
@@ -117,7 +117,7 @@ def list_versions(
 @router.get(
     "/{namespace}/{name}/resolve",
     response_model=VersionDetail,
-    responses={**TAGGED, **problems("not-found", "version-purged")},
+    responses={**TAGGED, **problems("not-found", "version-purged"), **UPSTREAM},
 )
 @read_by(read_resolved)
 def resolve_version(
@@ -144,7 +144,7 @@ def resolve_version(
 @router.get(
     "/{namespace}/{name}/versions/{version}",
     response_model=VersionDetail,
-    responses={**TAGGED, **problems("not-found", "version-purged")},
+    responses={**TAGGED, **problems("not-found", "version-purged"), **UPSTREAM},
 )
 @read_by(read_version)
 def get_version(

@@ -66,6 +66,32 @@ S3 = {
 }
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("UPSTREAM_URL", "https://registry.example.org"),
+        ("UPSTREAM_NAMESPACES", "acme,lab"),
+    ],
+)
+def test_half_an_upstream_is_refused(monkeypatch, name, value):
+    """Whose address is set alone would be asked for everything, or for nothing."""
+    monkeypatch.setenv(f"SAFEGENE_REGISTRY_{name}", value)
+
+    with pytest.raises(ValidationError, match="set together"):
+        Settings()
+
+
+def test_an_upstream_has_the_namespaces_it_is_asked_for(monkeypatch):
+    url = "https://registry.example.org"
+    monkeypatch.setenv("SAFEGENE_REGISTRY_UPSTREAM_URL", url)
+    monkeypatch.setenv("SAFEGENE_REGISTRY_UPSTREAM_NAMESPACES", "acme, lab,")
+    assert Settings().upstream_namespaces == ("acme", "lab")
+
+    monkeypatch.setenv("SAFEGENE_REGISTRY_UPSTREAM_NAMESPACES", "acme,*")
+    with pytest.raises(ValidationError, match="invalid namespace"):
+        Settings()
+
+
 @pytest.mark.parametrize("left_out", S3)
 def test_half_an_s3_configuration_is_refused(left_out):
     given = {name: value for name, value in S3.items() if name != left_out}
