@@ -41,6 +41,8 @@ _STORE_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 
 BY_SLUG: dict[str, type[RegistryError]] = {
     "alias-changed": PreconditionFailedError,
+    "attestation-invalid": RejectedError,
+    "attestation-limit": RegistryError,
     "authentication-required": AuthenticationError,
     "blob-missing": RejectedError,
     "digest-mismatch": RejectedError,

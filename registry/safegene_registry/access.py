@@ -63,6 +63,9 @@ class Action(StrEnum):
     PUBLISH = "publish"
     """Add versions to a namespace, and hide what was published from resolution."""
 
+    ATTEST = "attest"
+    """Say something of a version, in the account's own name."""
+
     DELEGATE = "delegate"
     """Make, list and end tokens of one's own account."""
 
@@ -89,6 +92,9 @@ class Rule:
     operators_only: bool = False
     """No role suffices."""
 
+    needs_role: bool = True
+    """False: where everybody may read, everybody may."""
+
 
 RULES: dict[Action, Rule] = {
     Action.PASS: Rule(),
@@ -99,6 +105,8 @@ RULES: dict[Action, Rule] = {
     Action.ANNOUNCE: Rule(Scope.PUBLISH),
     Action.CREATE: Rule(Scope.PUBLISH),
     Action.PUBLISH: Rule(Scope.PUBLISH, Role.PUBLISHER),
+    # Claims are for all to make: whose count is for owners to say.
+    Action.ATTEST: Rule(Scope.PUBLISH, Role.READER, needs_role=False),
     Action.DELEGATE: Rule(Scope.ADMIN),
     Action.MANAGE: Rule(Scope.ADMIN, Role.OWNER),
     Action.ALLOT: Rule(Scope.ADMIN, Role.OWNER, operators_only=True),
@@ -200,7 +208,7 @@ def decide_in_namespace(rule: Rule, least: Role, standing: Standing) -> Decision
         return Decision.ALLOW
     if not caller.reaches(standing.namespace):
         return Decision.LACKS_REACH
-    if standing.role is None or rank(standing.role) < rank(least):
+    if rule.needs_role and (standing.role is None or rank(standing.role) < rank(least)):
         return Decision.LACKS_ROLE
     return check_scope(rule, caller)
 

@@ -26,6 +26,7 @@ from safegene_registry.routes import (
     advisories,
     aliases,
     architectures,
+    attestations,
     compatibility,
     deprecations,
     events,
@@ -55,7 +56,7 @@ everything else needs one. Every answer that is not a success is an RFC 9457 pro
 
 
 ROUTERS = (
-    *(vectors, yanks, purges, aliases, deprecations, advisories),
+    *(vectors, yanks, purges, aliases, deprecations, advisories, attestations),
     *(uploads, compatibility, architectures),
     *(namespaces, events, webhooks, tokens, publishers, health),
 )

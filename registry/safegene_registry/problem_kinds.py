@@ -138,6 +138,13 @@ PROBLEMS: dict[str, ProblemKind] = {
             "Compare with the limit in `detail`; an operator can raise it.",
         ),
         ProblemKind(
+            "attestation-limit",
+            409,
+            "Too many attestations",
+            "The account has posted as many attestations of this version as are kept.",
+            "Say several things in one evaluation: it takes many sets of prompts.",
+        ),
+        ProblemKind(
             "quota-exceeded",
             413,
             "Quota exceeded",
@@ -186,6 +193,15 @@ PROBLEMS: dict[str, ProblemKind] = {
             "of it. Nothing was published.",
             "`errors` points into the manifest. Build the directory anew with the "
             "`safegene` command.",
+        ),
+        ProblemKind(
+            "attestation-invalid",
+            422,
+            "Attestation invalid",
+            "The envelope or the statement in it breaks the format, its signature does "
+            "not hold, or it is about another version. Nothing was kept.",
+            "`errors` points into the envelope or the statement. Make it anew with "
+            "`safegene attest`.",
         ),
         ProblemKind(
             "rate-limited",

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from safegene.errors import (
     ArtifactError,
+    AttestationError,
     DigestMismatchError,
     InvalidReferenceError,
     ManifestError,
@@ -113,6 +114,9 @@ def problem_from_error(error: SafeGeneError) -> ProblemError:
         case ManifestError():
             fault = Fault(error.pointer, error.detail)
             return ProblemError(error.detail, "manifest-invalid", faults=[fault])
+        case AttestationError():
+            fault = Fault(error.pointer, error.detail)
+            return ProblemError(error.detail, "attestation-invalid", faults=[fault])
         case DigestMismatchError() | SizeMismatchError():
             return ProblemError(error.detail, "digest-mismatch")
         case ArtifactError():

@@ -13,6 +13,7 @@ from support.registry_app import MANIFEST_MEDIA_TYPE
 from support.versions import llama_config
 
 from safegene.artifact.architecture import architecture_from_config
+from safegene.artifact.attestation.envelope import ENVELOPE_MEDIA_TYPE
 
 if TYPE_CHECKING:
     from support.access_world import Asker, World
@@ -52,6 +53,8 @@ ADVISORIES = VECTOR + "/advisories"
 WEBHOOKS = NAMESPACE + "/webhooks"
 RULES = NAMESPACE + "/protected-aliases"
 VERSION = VECTOR + "/versions/{version}"
+ATTESTATIONS = VERSION + "/attestations"
+EVALUATORS = NAMESPACE + "/evaluators"
 
 
 def fixed(*, path: dict[str, Any] | None = None, **body: Any) -> Maker:
@@ -85,6 +88,12 @@ def announce(world: "World", _asker: "Asker", namespace: str, _token: Token) -> 
     content = world.manifest(namespace).to_bytes()
     media = {"Content-Type": MANIFEST_MEDIA_TYPE}
     return Wanted(body={"content": content}, headers=media)
+
+
+def attest(world: "World", _asker: "Asker", namespace: str, _token: Token) -> Wanted:
+    """Say something new of a version."""
+    media = {"Content-Type": ENVELOPE_MEDIA_TYPE}
+    return Wanted(FILE, {"content": world.envelope(namespace)}, media)
 
 
 REQUESTS: dict[str, Maker] = {
@@ -124,6 +133,11 @@ REQUESTS: dict[str, Maker] = {
     f"POST {VERSION}/purge": lambda world, _asker, namespace, _token: Wanted(
         DOOMED, {"json": {"reason": "court", "digest": world.doomed(namespace)}}
     ),
+    f"GET {ATTESTATIONS}": fixed(path=FILE),
+    f"POST {ATTESTATIONS}": attest,
+    f"GET {ATTESTATIONS}/{{digest}}": lambda world, _asker, namespace, _token: Wanted(
+        {**FILE, "digest": world.attestations.get(namespace, FAMILY)}
+    ),
     "POST /v1/compatibility": fixed(json={"config": llama_config()}),
     "POST /v1/compatibility/fleet": fixed(
         json={"configs": [llama_config()], "limit": 10}
@@ -156,6 +170,13 @@ REQUESTS: dict[str, Maker] = {
     f"PUT {RULES}/{{alias}}": fixed(path={"alias": "gold"}, json={"movers": []}),
     f"DELETE {RULES}/{{alias}}": lambda world, _asker, namespace, _token: Wanted(
         {"alias": world.rule(namespace)}
+    ),
+    f"GET {EVALUATORS}": fixed(),
+    f"PUT {EVALUATORS}/{{evaluator}}": fixed(
+        path={"evaluator": "lab"}, json={"account": "reader"}
+    ),
+    f"DELETE {EVALUATORS}/{{evaluator}}": lambda world, _asker, where, _token: Wanted(
+        {"evaluator": world.evaluator(where)}
     ),
     f"GET {NAMESPACE}/events": fixed(),
     f"GET {NAMESPACE}/events/stream": fixed(params={"after": 0, "seconds": 0}),

@@ -17,9 +17,18 @@ from safegene_registry import (
     trusted_publishing,
 )
 from safegene_registry.access import Role, Scope, Visibility
+from safegene_registry.attestations import attestation_repository
 from safegene_registry.auth import issue_token
 from safegene_registry.lifecycle import alias_repository, notice_repository
-from safegene_registry.models import Account, Advisory, Member, Token, Upload, Webhook
+from safegene_registry.models import (
+    Account,
+    Advisory,
+    Member,
+    Token,
+    TrustedEvaluator,
+    Upload,
+    Webhook,
+)
 from safegene_registry.services import utc_now
 from safegene_registry.tokens import user_account
 from safegene_registry.webhooks.sending import new_secret
@@ -37,9 +46,11 @@ from support.access_requests import (
     REQUESTS,
     SPARE,
 )
+from support.attestations import an_evaluation, enveloped
 from support.registry_app import AppRegistry, bearer
 from support.versions import write_version
 
+from safegene.artifact.attestation.envelope import ENVELOPE_MEDIA_TYPE
 from safegene.artifact.manifest import Manifest
 from safegene.artifact.reference import VectorName
 
@@ -87,6 +98,7 @@ class World:
     registry: AppRegistry
     directory: Path
     manifests: dict[str, Manifest] = field(default_factory=dict)
+    attestations: dict[str, str] = field(default_factory=dict)
     numbers: Any = field(default_factory=count)
 
     def build(self) -> None:
@@ -116,6 +128,7 @@ class World:
                 self.manifests[namespace] = manifest
             self.alias(namespace, "stable")
             self.advisory(namespace)
+            self.attest(namespace)
 
     def fresh(self, word: str) -> str:
         """A name that was not used yet."""
@@ -225,6 +238,38 @@ class World:
                 **ADVISORY,
             )
             notice_repository.add_advisory(session, advisory)
+
+    def envelope(self, namespace: str) -> bytes:
+        """Something new that is said of a version, if there is such a namespace."""
+        known = self.manifests.get(namespace) or self.manifests[PUBLIC]
+        said = an_evaluation(model=self.fresh("model"))
+        return enveloped(None, said, known.digest)
+
+    def attest(self, namespace: str) -> None:
+        """Say something of a version."""
+        data = self.envelope(namespace)
+        media = {"Content-Type": ENVELOPE_MEDIA_TYPE}
+        url = f"/v1/vectors/{namespace}/{FILE['name']}/versions/1.0.0/attestations"
+        headers = {**self.registry.auth, **media}
+        answer = self.registry.client.post(url, content=data, headers=headers)
+        assert answer.status_code == 201, answer.text
+        self.attestations[namespace] = answer.json()["digest"]
+
+    def evaluator(self, namespace: str) -> str:
+        """A trusted evaluator, if there is such a namespace."""
+        name = self.fresh("lab")
+        if namespace in self.manifests:
+            with self.registry.services.database.writing() as session:
+                token = session.scalars(select(Token).limit(1)).one()
+                evaluator = TrustedEvaluator(
+                    namespace=namespace,
+                    name=name,
+                    account_id=token.account_id,
+                    token_id=token.id,
+                    created_at=utc_now(),
+                )
+                attestation_repository.put_evaluator(session, evaluator)
+        return name
 
     def rule(self, namespace: str) -> str:
         """A protected alias, if there is such a namespace."""

@@ -8,13 +8,18 @@ from typing import Any
 from safegene_registry.access import Scope
 from safegene_registry.care import table_repository
 from safegene_registry.services import Services
+from support.attestations import an_evaluation, enveloped
 from support.backends import Parts
 from support.opened import opened
 from support.registry_app import AppRegistry, bearer
 from support.versions import write_version
 
+from safegene.artifact.attestation.envelope import ENVELOPE_MEDIA_TYPE
+from safegene.artifact.attestation.keys import PrivateKey
 from safegene.artifact.digest import digest_bytes
 from safegene.artifact.manifest import Manifest
+
+KEY = PrivateKey.generate()
 
 
 @dataclasses.dataclass
@@ -42,9 +47,9 @@ def publish_one(
 
 
 def fill(ways: Ways) -> None:
-    """Something of everything: two versions, one of them yanked, a private room."""
+    """Two versions, one of them yanked, the other attested; a private room."""
     registry = ways.registry
-    publish_one(ways, "1.0.0", seed=1)
+    first = publish_one(ways, "1.0.0", seed=1)
     publish_one(ways, "1.1.0", seed=2)
     publish_one(ways, "1.0.0", seed=3, vector="hidden/refusal")
     sent = [
@@ -53,13 +58,25 @@ def fill(ways: Ways) -> None:
             json={"reason": "Ä mistake"},
             headers=registry.auth,
         ),
+        registry.client.put(
+            "/v1/namespaces/acme/evaluators/lab",
+            json={"account": "tests", "public_key": KEY.public.pem},
+            headers=bearer(registry.token_of("tests", Scope.ADMIN)),
+        ),
         registry.client.patch(
             "/v1/namespaces/hidden",
             json={"visibility": "private"},
             headers=bearer(registry.token_of("tests", Scope.ADMIN)),
         ),
     ]
-    assert [answer.status_code for answer in sent] == [200, 200], sent
+    assert [answer.status_code for answer in sent] == [200, 200, 200], sent
+    for key in (None, KEY):
+        said = registry.client.post(
+            "/v1/vectors/acme/refusal/versions/1.0.0/attestations",
+            content=enveloped(key, an_evaluation(), first.digest),
+            headers={**registry.auth, "Content-Type": ENVELOPE_MEDIA_TYPE},
+        )
+        assert said.status_code == 201, said.text
 
 
 def shown(registry: AppRegistry) -> dict[str, Any]:
@@ -72,9 +89,21 @@ def shown(registry: AppRegistry) -> dict[str, Any]:
             at = f"{url}/versions/{version['version']}"
             detail = registry.client.get(at, headers=registry.auth).json()
             found[at] = detail
+            found[at] |= attestations_of(registry, at)
             for file in detail["files"]:
                 answer = registry.client.get(file["url"], headers=registry.auth)
                 assert str(digest_bytes(answer.content)) == file["digest"]
+    return found
+
+
+def attestations_of(registry: AppRegistry, version: str) -> dict[str, Any]:
+    """What is said of a version, whose word counts, and the envelopes."""
+    found: dict[str, Any] = {}
+    url = f"{version}/attestations"
+    for said in registry.client.get(url, headers=registry.auth).json()["items"]:
+        answer = registry.client.get(f"{url}/{said['digest']}", headers=registry.auth)
+        assert str(digest_bytes(answer.content)) == said["digest"]
+        found[said["digest"]] = said, answer.content
     return found
 
 

@@ -8,19 +8,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safegene_registry import membership, publishing, trusted_publishing
+from safegene_registry import (
+    membership,
+    publishing,
+    repositories,
+    trusted_publishing,
+)
 from safegene_registry import publishing_repository as published
 from safegene_registry.access import Role, Scope, Visibility
+from safegene_registry.attestations import attestation_repository
+from safegene_registry.attestations.posting import numbers_of
 from safegene_registry.lifecycle import alias_repository, notice_repository
-from safegene_registry.models import Account, Advisory, Token, Version
+from safegene_registry.models import (
+    Account,
+    Advisory,
+    Attestation,
+    Token,
+    TrustedEvaluator,
+    Version,
+)
 from safegene_registry.services import utc_now
 from safegene_registry.tokens import WantedToken, create_token, user_account
 from sqlalchemy.orm import Session
 from support.access_requests import ADVISORY, ISSUER
+from support.attestations import an_evaluation, statement_of
 from support.registry_app import AppRegistry
 from support.versions import llama_config, write_version
 
 from safegene.artifact.architecture import architecture_from_config
+from safegene.artifact.attestation.envelope import Envelope
 from safegene.artifact.manifest import Manifest
 
 ROOM = "crowd"
@@ -80,6 +96,7 @@ class Crowd:
         version = self.version(session, token, name="guard", version=f"1.{number}.0")
         self.alias(session, version, token, name)
         self.advisory(session, version, token)
+        self.attestation(session, token, name)
         self.version(session, token, name=f"guard-{name}", version="1.0.0")
         # A family of its own, which fits nobody who asks for the first.
         config = llama_config(hidden=64 + 4 * number)
@@ -110,6 +127,33 @@ class Crowd:
         )
         notice_repository.add_advisory(session, advisory)
 
+    def attestation(self, session: Session, token: Token, name: str) -> None:
+        """Say something of the first version, and trust who says so."""
+        vector = self.manifest.vector
+        version = repositories.find_version(session, vector, version="1.0.0")
+        assert version is not None
+        said = an_evaluation(model="first" if name == "n0001" else name)
+        envelope = Envelope.of(statement_of(said, self.manifest.digest))
+        row = Attestation(
+            version_id=version.id,
+            digest=str(envelope.digest),
+            envelope=envelope.to_bytes(),
+            kind="evaluation",
+            account_id=token.account_id,
+            token_id=token.id,
+            posted_at=utc_now(),
+            **numbers_of(said),
+        )
+        attestation_repository.add_attestation(session, row)
+        evaluator = TrustedEvaluator(
+            namespace=ROOM,
+            name=name,
+            account_id=token.account_id,
+            token_id=token.id,
+            created_at=utc_now(),
+        )
+        attestation_repository.put_evaluator(session, evaluator)
+
     def room(self, session: Session, owner: Account, name: str) -> None:
         """Make a namespace."""
         membership.create_namespace(
@@ -134,6 +178,12 @@ class Crowd:
         )
         publishing.move_head(session, version)
         return version
+
+
+def said_first(crowd: Crowd) -> str:
+    """Digest of what is said first of the first version."""
+    said = an_evaluation(model="first")
+    return str(Envelope.of(statement_of(said, crowd.manifest.digest)).digest)
 
 
 def new_crowd(registry: AppRegistry, directory: Path) -> Crowd:

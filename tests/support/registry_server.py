@@ -75,6 +75,7 @@ def make_token(
     data: Path,
     *,
     scope: str = "publish",
+    account: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> str:
     """A new token for the registry in `data`, which is made if need be."""
@@ -82,6 +83,7 @@ def make_token(
         [
             *(*COMMAND, "token", "create", "--data", data),
             *("--name", "tests", "--scope", scope),
+            *(() if account is None else ("--account", account)),
         ],
         env={**os.environ, **(environment or {})},
         check=True,

@@ -2,7 +2,7 @@
 
 `access`: who there is and what they may do. `catalog`: what is published. `lifecycle`:
 what points at that and moves. `uploads`: what is on its way in or out. `events`: what
-has happened. `webhooks`: where that is sent.
+has happened. `webhooks`: where that is sent. `attestations`: what is said of versions.
 """
 
 from safegene_registry.models.access import (
@@ -12,6 +12,7 @@ from safegene_registry.models.access import (
     Token,
     TrustedPublisher,
 )
+from safegene_registry.models.attestations import Attestation, TrustedEvaluator
 from safegene_registry.models.catalog import (
     ArchitectureRow,
     Blob,
@@ -49,6 +50,7 @@ __all__ = [
     "AliasMove",
     "AliasMover",
     "ArchitectureRow",
+    "Attestation",
     "Blob",
     "Completion",
     "DeadLetter",
@@ -64,6 +66,7 @@ __all__ = [
     "Removal",
     "Reservation",
     "Token",
+    "TrustedEvaluator",
     "TrustedPublisher",
     "Upload",
     "UploadBlob",

@@ -7,8 +7,11 @@ import pytest
 from safegene_registry.access import Scope
 from safegene_registry.db import Database
 from sqlalchemy.exc import IntegrityError
+from support.attestations import an_evaluation, enveloped
 from support.registry_app import app_registry, bearer
 from support.versions import write_version
+
+from safegene.artifact.attestation.envelope import ENVELOPE_MEDIA_TYPE
 
 CHANGES = [
     "UPDATE versions SET description = 'other'",
@@ -18,6 +21,8 @@ CHANGES = [
     "DELETE FROM files",
     "UPDATE purges SET reason = 'none'",
     "DELETE FROM purges",
+    "UPDATE attestations SET j_value = 1",
+    "DELETE FROM attestations",
     "UPDATE alias_moves SET number = 9",
     "DELETE FROM alias_moves",
     "UPDATE architectures SET layers = 99",
@@ -29,6 +34,7 @@ CHANGES = [
 ]
 SQLITE_CHANGES = [
     "INSERT OR REPLACE INTO purges SELECT * FROM purges",
+    "INSERT OR REPLACE INTO attestations SELECT * FROM attestations",
     "INSERT OR REPLACE INTO alias_moves SELECT * FROM alias_moves",
     "INSERT OR REPLACE INTO versions SELECT * FROM versions",
     "INSERT OR REPLACE INTO files SELECT * FROM files",
@@ -42,6 +48,7 @@ POSTGRESQL_CHANGES = [
     "TRUNCATE versions CASCADE",
     "TRUNCATE files",
     "TRUNCATE events",
+    "TRUNCATE attestations",
     "TRUNCATE alias_moves",
     "TRUNCATE purges",
     "TRUNCATE architectures CASCADE",
@@ -51,7 +58,7 @@ POSTGRESQL_CHANGES = [
 ]
 TABLES = (
     *("versions", "files", "architectures", "blobs", "events"),
-    *("alias_moves", "purges"),
+    *("alias_moves", "purges", "attestations"),
 )
 BYTES = {"sqlite": "x'00'", "postgresql": r"'\x00'"}
 
@@ -78,6 +85,12 @@ def published(tmp_path_factory, module_parts):
             headers=registry.auth,
         )
         assert moved.status_code == 200, moved.text
+        said = registry.client.post(
+            f"/v1/vectors/{manifest.vector}/versions/{manifest.version}/attestations",
+            content=enveloped(None, an_evaluation(), manifest.digest),
+            headers={**registry.auth, "Content-Type": ENVELOPE_MEDIA_TYPE},
+        )
+        assert said.status_code == 201, said.text
         bad = write_version(root / "w", version="2.0.0", seed=2)
         registry.publish(bad, root / "w")
         gone = registry.client.post(

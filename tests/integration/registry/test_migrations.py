@@ -33,11 +33,11 @@ TABLES = {
     *("webhooks", "dead_letters"),
     *("aliases", "alias_moves", "protected_aliases", "alias_movers"),
     *("version_deprecations", "vector_deprecations", "advisories"),
-    "purges",
+    *("purges", "attestations", "trusted_evaluators"),
 }
 
-NEWEST = "0015"
-ADDED = {"webhooks", "dead_letters"}
+NEWEST = "0016"
+ADDED = {"attestations", "trusted_evaluators"}
 """By the last script."""
 
 INDEX = "ix_versions_vector_id_published_at_id"

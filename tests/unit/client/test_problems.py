@@ -40,6 +40,8 @@ def problem(slug, status, headers=None, **members):
         ("name-taken", 409, AlreadyExistsError),
         ("owner-required", 409, RejectedError),
         ("issuer-unavailable", 503, TransportError),
+        ("attestation-invalid", 422, RejectedError),
+        ("attestation-limit", 409, RegistryError),
         ("upstream-invalid", 502, RegistryError),
         ("upstream-unavailable", 504, TransportError),
         ("version-exists", 409, AlreadyExistsError),

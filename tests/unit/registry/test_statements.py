@@ -13,6 +13,8 @@ from sqlalchemy import event
 from support.access_requests import (
     ADVISORIES,
     ALIASES,
+    ATTESTATIONS,
+    EVALUATORS,
     FAMILY,
     HOOK,
     REQUESTS,
@@ -21,7 +23,7 @@ from support.access_requests import (
 )
 from support.access_requests import VECTOR as VECTOR_PATH
 from support.access_world import SETTINGS
-from support.crowd import OWNER, ROOM, new_crowd
+from support.crowd import OWNER, ROOM, new_crowd, said_first
 from support.registry_app import MANIFEST_MEDIA_TYPE, app_registry, bearer
 from support.versions import llama_config
 
@@ -55,6 +57,9 @@ STATEMENTS = {
     f"GET {ALIASES}/{{alias}}/history": GUARD + 2,
     f"GET {ADVISORIES}": GUARD + 2,
     f"GET {ADVISORIES}/{{number}}": GUARD + 2,
+    f"GET {ATTESTATIONS}": GUARD + 2,
+    f"GET {ATTESTATIONS}/{{digest}}": GUARD + 2,
+    f"GET {EVALUATORS}": GUARD + 1,
     "GET /v1/uploads/{upload_id}": TOKEN + 7,
     "GET /v1/namespaces": TOKEN + 1,
     "GET /v1/namespaces/{namespace}": GUARD + 3,
@@ -150,6 +155,7 @@ def test_no_route_asks_more_often_where_there_is_more(crowds):
         **PLACES,
         "upload_id": open_upload(crowds),
         "webhook_id": add_webhook(crowds),
+        "digest": said_first(crowds),
     }
     routes = {}
     for route in reading_routes():

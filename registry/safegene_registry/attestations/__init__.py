@@ -1,0 +1,1 @@
+"""What is said of versions: taken, listed, and whose word counts."""
