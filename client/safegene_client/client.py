@@ -28,6 +28,7 @@ from safegene_client.answers import (
 from safegene_client.cache import Cache
 from safegene_client.fetching import Fetcher
 from safegene_client.fits import MAX_PAGES, ask_what_fits
+from safegene_client.happenings import Happenings
 from safegene_client.lifecycle import Lifecycle
 from safegene_client.notices import notices, replaced
 from safegene_client.publishing import publish_directory
@@ -47,7 +48,7 @@ from safegene_client.versions import PAGE_SIZE, describe_vector
 log = logging.getLogger("safegene.client")
 
 
-class Registry(Lifecycle):
+class Registry(Lifecycle, Happenings):
     """A registry and the cache on this machine.
 
     Args:

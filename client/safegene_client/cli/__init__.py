@@ -26,6 +26,7 @@ from safegene_client.cli.errors import (
 from safegene_client.cli.evaluation import evaluate
 from safegene_client.cli.extraction import extract
 from safegene_client.cli.frontier import frontier
+from safegene_client.cli.happenings import events, webhooks
 from safegene_client.cli.identity import exchange
 from safegene_client.cli.importing import import_adapter
 from safegene_client.cli.options import InOrder, example
@@ -88,6 +89,8 @@ for command in (
     alias,
     advisories,
     advisory,
+    events,
+    webhooks,
 ):
     cli.add_command(command)
 

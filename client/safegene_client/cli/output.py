@@ -61,6 +61,13 @@ class Output:
         lines = (line.rstrip() for line in captured.get().splitlines())
         sys.stdout.write("\n".join(lines) + "\n")
 
+    def line(self, document: Any, text: str) -> None:
+        """Print one line of a result that goes on, at once."""
+        if self._as_json:
+            text = json.dumps(document, ensure_ascii=False)
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
     def warn(self, text: str) -> None:
         """Tell something that must not be missed."""
         _print_text(self._talk, f"warning: {text}")

@@ -40,6 +40,8 @@ def test_the_commands_are_there():
         *("purge",),
         *("alias set", "alias list", "alias history", "alias remove", "alias protect"),
         *("advisories", "advisory publish", "advisory withdraw"),
+        *("events", "webhooks list", "webhooks add", "webhooks remove"),
+        *("webhooks deliveries", "webhooks replay"),
     ]
 
 
