@@ -24,6 +24,7 @@ help. The module is stable, imports nothing and is shared by all three packages.
         ├── NotFoundError
         ├── AlreadyExistsError
         ├── PreconditionFailedError
+        ├── PromotionRefusedError
         ├── GoneError
         ├── AuthenticationError
         ├── ForbiddenError
@@ -322,6 +323,23 @@ class PreconditionFailedError(RegistryError):
     """What was to be changed has changed meanwhile; read it again and decide anew."""
 
     code = "precondition-failed"
+
+
+class PromotionRefusedError(RegistryError):
+    """The version does not show what the policy demands; the alias was not moved.
+
+    Args:
+        detail: the sentence for people.
+        demands: each demand of the policy and what it comes to.
+    """
+
+    code = "promotion-refused"
+
+    def __init__(
+        self, detail: str, *, demands: tuple[Any, ...] = (), **context: Any
+    ) -> None:
+        super().__init__(detail, **context)
+        self.demands = demands
 
 
 class GoneError(RegistryError):

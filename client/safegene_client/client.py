@@ -31,6 +31,7 @@ from safegene_client.fits import MAX_PAGES, ask_what_fits
 from safegene_client.happenings import Happenings
 from safegene_client.lifecycle import Lifecycle
 from safegene_client.notices import notices, replaced
+from safegene_client.promotion import Promotion
 from safegene_client.publishing import publish_directory
 from safegene_client.pulled import PulledVector
 from safegene_client.resolution import (
@@ -48,7 +49,7 @@ from safegene_client.versions import PAGE_SIZE, describe_vector
 log = logging.getLogger("safegene.client")
 
 
-class Registry(Lifecycle, Happenings):
+class Registry(Lifecycle, Happenings, Promotion):
     """A registry and the cache on this machine.
 
     Args:

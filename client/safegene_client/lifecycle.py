@@ -139,6 +139,7 @@ class Lifecycle(Advisories):
             NotFoundError: there is no such version.
             PreconditionFailedError: it points elsewhere than expected.
             ForbiddenError: the token may not publish, or the alias is protected.
+            PromotionRefusedError: the namespace's policy demands more of the version.
             RegistryError: the version was yanked, the registry refused for another
                 reason, or it could not be reached.
         """

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from safegene.errors import (
     AlreadyExistsError,
     AuthenticationError,
@@ -18,10 +20,12 @@ from safegene.errors import (
     GoneError,
     NotFoundError,
     PreconditionFailedError,
+    PromotionRefusedError,
     RegistryError,
     RejectedError,
     TransportError,
 )
+from safegene_client.promotion_answers import Demand
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 MAX_DETAIL_CHARACTERS = 500
@@ -37,6 +41,7 @@ STORE_ADVICE = {
 """What to do about a store's code; other codes mean that the registry asked wrongly."""
 
 MAX_CODE_BYTES = 4096
+_DEMANDS: TypeAdapter[tuple[Demand, ...]] = TypeAdapter(tuple[Demand, ...])
 _STORE_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 
 BY_SLUG: dict[str, type[RegistryError]] = {
@@ -59,6 +64,8 @@ BY_SLUG: dict[str, type[RegistryError]] = {
     "not-found": NotFoundError,
     "owner-required": RejectedError,
     "payload-too-large": RejectedError,
+    "policy-changed": PreconditionFailedError,
+    "promotion-refused": PromotionRefusedError,
     "quota-exceeded": RegistryError,
     "range-not-satisfiable": RejectedError,
     "rate-limited": TransportError,
@@ -93,6 +100,9 @@ ADVICE: dict[type[RegistryError], str] = {
     ),
     ForbiddenError: "ask an owner of the namespace, or the registry's operator",
     GoneError: "choose another version",
+    PromotionRefusedError: (
+        "do what each demand takes; an owner can demand less by another policy"
+    ),
     TransportError: "try again later",
 }
 """What to do, said after the registry's own sentence."""
@@ -129,6 +139,8 @@ def error_from_response(
     }
     if kind is TransportError:
         facts["retry_after"] = _seconds(headers.get("retry-after"))
+    if kind is PromotionRefusedError:
+        facts["demands"] = _demands(problem)
     said = problem.get("detail") or problem.get("title") or _reason(status)
     sentence = (
         f"{plain_text(str(said)).rstrip('.')}{_spelled_errors(problem)}"
@@ -217,6 +229,14 @@ def _spelled_errors(problem: Mapping[str, Any]) -> str:
         if isinstance(entry, dict)
     ]
     return f" [{plain_text('; '.join(spelled))}]" if spelled else ""
+
+
+def _demands(problem: Mapping[str, Any]) -> tuple[Demand, ...]:
+    """What a policy demands; none where the answer is not what it should be."""
+    try:
+        return _DEMANDS.validate_python(problem.get("demands", ()))
+    except ValidationError:
+        return ()
 
 
 def _seconds(header: str | None) -> float | None:

@@ -32,6 +32,7 @@ from safegene_registry.routes import (
     events,
     health,
     namespaces,
+    promotion,
     publishers,
     purges,
     tokens,
@@ -56,7 +57,8 @@ everything else needs one. Every answer that is not a success is an RFC 9457 pro
 
 
 ROUTERS = (
-    *(vectors, yanks, purges, aliases, deprecations, advisories, attestations),
+    *(vectors, yanks, purges, aliases, promotion, deprecations, advisories),
+    *(attestations,),
     *(uploads, compatibility, architectures),
     *(namespaces, events, webhooks, tokens, publishers, health),
 )

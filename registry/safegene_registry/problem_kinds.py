@@ -90,6 +90,18 @@ PROBLEMS: dict[str, ProblemKind] = {
             "Choose another version, or take the yank back first.",
         ),
         ProblemKind(
+            "promotion-refused",
+            409,
+            "Promotion refused",
+            "The namespace has a policy about what a version has to show before this "
+            "alias may point at it, and the version does not. `demands` lists each "
+            "demand: whether it is met, what was wanted and found, by how much it was "
+            "missed, and what to do. Nothing was changed.",
+            "Do what `advice` says of each demand that is not met, then move the alias "
+            "again. Looking first costs nothing: `POST …/aliases/{alias}/check`. Only "
+            "another policy, by an owner, asks for less.",
+        ),
+        ProblemKind(
             "name-taken",
             409,
             "Name taken",
@@ -128,6 +140,14 @@ PROBLEMS: dict[str, ProblemKind] = {
             "moved, made or removed it. `detail` says where it points; nothing was "
             "changed.",
             "Look at the alias again and decide anew.",
+        ),
+        ProblemKind(
+            "policy-changed",
+            412,
+            "Policy changed",
+            "The namespace does not have the promotion policy that the request expects "
+            "it to: somebody has set another one. Nothing was changed.",
+            "Read the policy again and decide anew.",
         ),
         ProblemKind(
             "payload-too-large",

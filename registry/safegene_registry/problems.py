@@ -67,7 +67,7 @@ class ProblemError(Exception):
         slug: which problem, a key of `PROBLEMS`.
         faults: the wrong parts of the request, where parts can be named.
         headers: further headers of the answer.
-        members: further members of the body, numbers that programs may want.
+        members: further members of the body, what programs may want as JSON.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class ProblemError(Exception):
         *,
         faults: Sequence[Fault] = (),
         headers: Mapping[str, str] | None = None,
-        members: Mapping[str, int] | None = None,
+        members: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.kind = PROBLEMS[slug]

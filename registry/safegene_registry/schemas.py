@@ -193,6 +193,34 @@ class ProblemFault(Schema):
     detail: str
 
 
+class DemandPart(Schema):
+    """One thing that a demand of a promotion policy asks for."""
+
+    measure: str
+    """What is measured, as `harm.upper_end` or `approvals`."""
+    met: bool
+    wanted: str
+    """In words, as `at most 0.1`."""
+    found: str | None
+    """Null: there is nothing that counts."""
+    missed_by: str | None
+    """How far it is off; null: it is met, or there is nothing that counts."""
+
+
+class Demand(Schema):
+    """One demand of a promotion policy, and what it comes to."""
+
+    demand: str
+    """In words."""
+    kind: Literal["evaluation", "signatures", "approvals"]
+    met: bool
+    parts: list[DemandPart]
+    evidence: str | None
+    """Digest of the evaluation that comes nearest to it."""
+    advice: str | None
+    """What to do; null: it is met."""
+
+
 class Problem(Schema):
     """RFC 9457 problem details."""
 
@@ -209,6 +237,9 @@ class Problem(Schema):
     reserved_bytes: int | None = None
     limit_bytes: int | None = None
     wanted_bytes: int | None = None
+    policy: int | None = None
+    """Number of the one that counts; with the next in `promotion-refused` only."""
+    demands: list[Demand] | None = None
 
 
 class PartState(Schema):

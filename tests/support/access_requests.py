@@ -55,6 +55,8 @@ RULES = NAMESPACE + "/protected-aliases"
 VERSION = VECTOR + "/versions/{version}"
 ATTESTATIONS = VERSION + "/attestations"
 EVALUATORS = NAMESPACE + "/evaluators"
+APPROVALS = VERSION + "/approvals"
+POLICY = NAMESPACE + "/policy"
 
 
 def fixed(*, path: dict[str, Any] | None = None, **body: Any) -> Maker:
@@ -115,6 +117,12 @@ REQUESTS: dict[str, Maker] = {
     f"GET {ALIASES}/{{alias}}": fixed(path=ALIASED),
     f"GET {ALIASES}/{{alias}}/history": fixed(path=ALIASED),
     f"PUT {ALIASES}/{{alias}}": fixed(path=ALIASED, json={"version": "1.0.0"}),
+    f"POST {ALIASES}/{{alias}}/check": fixed(path=ALIASED, json={"version": "1.0.0"}),
+    f"GET {APPROVALS}": fixed(path=FILE),
+    f"POST {APPROVALS}": fixed(path=FILE, json={"alias": "gold"}),
+    f"DELETE {APPROVALS}/{{alias}}": lambda world, asker, namespace, _token: Wanted(
+        {**FILE, "alias": world.approval(namespace, asker)}
+    ),
     f"DELETE {ALIASES}/{{alias}}": lambda world, _asker, namespace, _token: Wanted(
         {**FILE, "alias": world.alias(namespace)}
     ),
@@ -178,6 +186,9 @@ REQUESTS: dict[str, Maker] = {
     f"DELETE {EVALUATORS}/{{evaluator}}": lambda world, _asker, where, _token: Wanted(
         {"evaluator": world.evaluator(where)}
     ),
+    f"GET {POLICY}": fixed(),
+    f"PUT {POLICY}": fixed(json={"policy": {"policy": 1, "rules": []}}),
+    f"GET {POLICY}/history": fixed(),
     f"GET {NAMESPACE}/events": fixed(),
     f"GET {NAMESPACE}/events/stream": fixed(params={"after": 0, "seconds": 0}),
     f"GET {WEBHOOKS}": fixed(),

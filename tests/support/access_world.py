@@ -23,12 +23,14 @@ from safegene_registry.lifecycle import alias_repository, notice_repository
 from safegene_registry.models import (
     Account,
     Advisory,
+    Approval,
     Member,
     Token,
     TrustedEvaluator,
     Upload,
     Webhook,
 )
+from safegene_registry.promotion import promotion_repository
 from safegene_registry.services import utc_now
 from safegene_registry.tokens import user_account
 from safegene_registry.webhooks.sending import new_secret
@@ -215,6 +217,26 @@ class World:
                     at=utc_now(),
                 )
         return name
+
+    def approval(self, namespace: str, asker: Asker) -> str:
+        """An approval by the asker's account, if there is such a namespace."""
+        alias = self.fresh("alias")
+        if namespace in self.manifests:
+            vector = VectorName(namespace, FILE["name"])
+            with self.registry.services.database.writing() as session:
+                version = repositories.find_version(session, vector, version="1.0.0")
+                account = self.account(session, asker.account, operator=False)
+                token = session.scalars(select(Token).limit(1)).one()
+                assert version is not None
+                approval = Approval(
+                    version_id=version.id,
+                    alias=alias,
+                    account_id=account.id,
+                    token_id=token.id,
+                    approved_at=utc_now(),
+                )
+                promotion_repository.add_approval(session, approval)
+        return alias
 
     def doomed(self, namespace: str) -> str:
         """Digest of a version that nothing else is asked about, purged or not."""

@@ -21,6 +21,12 @@ from safegene.artifact.manifest import Manifest
 
 KEY = PrivateKey.generate()
 
+RULE = {
+    "alias": "stable",
+    "evaluations": [{"harm": {"upper_end_at_most": "0.1"}}],
+    "approvals": 1,
+}
+
 
 @dataclasses.dataclass
 class Ways:
@@ -68,8 +74,18 @@ def fill(ways: Ways) -> None:
             json={"visibility": "private"},
             headers=bearer(registry.token_of("tests", Scope.ADMIN)),
         ),
+        registry.client.put(
+            "/v1/namespaces/acme/policy",
+            json={"policy": {"policy": 1, "rules": [RULE]}},
+            headers=bearer(registry.token_of("tests", Scope.ADMIN)),
+        ),
+        registry.client.post(
+            "/v1/vectors/acme/refusal/versions/1.0.0/approvals",
+            json={"alias": "stable"},
+            headers=bearer(registry.token_of("second", Scope.ADMIN, operator=True)),
+        ),
     ]
-    assert [answer.status_code for answer in sent] == [200, 200, 200], sent
+    assert [answer.status_code for answer in sent] == [200] * len(sent), sent
     for key in (None, KEY):
         said = registry.client.post(
             "/v1/vectors/acme/refusal/versions/1.0.0/attestations",
@@ -85,11 +101,15 @@ def shown(registry: AppRegistry) -> dict[str, Any]:
     for vector in ("acme/refusal", "hidden/refusal"):
         url = f"/v1/vectors/{vector}"
         found[url] = registry.client.get(url, headers=registry.auth).json()
+        policy = f"/v1/namespaces/{vector.partition('/')[0]}/policy"
+        found[policy] = registry.client.get(policy, headers=registry.auth).json()
         for version in found[url]["versions"]:
             at = f"{url}/versions/{version['version']}"
             detail = registry.client.get(at, headers=registry.auth).json()
             found[at] = detail
             found[at] |= attestations_of(registry, at)
+            given = f"{at}/approvals"
+            found[given] = registry.client.get(given, headers=registry.auth).json()
             for file in detail["files"]:
                 answer = registry.client.get(file["url"], headers=registry.auth)
                 assert str(digest_bytes(answer.content)) == file["digest"]

@@ -22,11 +22,14 @@ from safegene_registry.lifecycle import alias_repository, notice_repository
 from safegene_registry.models import (
     Account,
     Advisory,
+    Approval,
     Attestation,
+    PolicyRow,
     Token,
     TrustedEvaluator,
     Version,
 )
+from safegene_registry.promotion import promotion_repository
 from safegene_registry.services import utc_now
 from safegene_registry.tokens import WantedToken, create_token, user_account
 from sqlalchemy.orm import Session
@@ -97,6 +100,7 @@ class Crowd:
         self.alias(session, version, token, name)
         self.advisory(session, version, token)
         self.attestation(session, token, name)
+        self.promotion(session, token, owner, number)
         self.version(session, token, name=f"guard-{name}", version="1.0.0")
         # A family of its own, which fits nobody who asks for the first.
         config = llama_config(hidden=64 + 4 * number)
@@ -153,6 +157,30 @@ class Crowd:
             created_at=utc_now(),
         )
         attestation_repository.put_evaluator(session, evaluator)
+
+    def promotion(
+        self, session: Session, token: Token, owner: Account, number: int
+    ) -> None:
+        """Set a policy, and approve of the first version."""
+        policy = PolicyRow(
+            namespace=ROOM,
+            number=number,
+            document='{"policy":1,"rules":[]}',
+            token_id=token.id,
+            set_at=utc_now(),
+        )
+        promotion_repository.add_policy(session, policy)
+        vector = self.manifest.vector
+        first = repositories.find_version(session, vector, version="1.0.0")
+        assert first is not None
+        approval = Approval(
+            version_id=first.id,
+            alias=f"n{number:04}",
+            account_id=owner.id,
+            token_id=token.id,
+            approved_at=utc_now(),
+        )
+        promotion_repository.add_approval(session, approval)
 
     def room(self, session: Session, owner: Account, name: str) -> None:
         """Make a namespace."""

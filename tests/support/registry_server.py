@@ -78,7 +78,14 @@ def make_token(
     account: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> str:
-    """A new token for the registry in `data`, which is made if need be."""
+    """A new token for the registry in `data`, which is made if need be.
+
+    Args:
+        data: directory of the registry.
+        scope: of the token.
+        account: whose it is; None: that of the one who runs the command.
+        environment: further environment variables.
+    """
     result = subprocess.run(
         [
             *(*COMMAND, "token", "create", "--data", data),

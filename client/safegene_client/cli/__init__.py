@@ -36,6 +36,7 @@ from safegene_client.cli.output import (
     print_talk,
     print_traceback,
 )
+from safegene_client.cli.promotion import approve, policy
 from safegene_client.cli.purging import purge
 from safegene_client.cli.recalibration import recalibrate
 from safegene_client.cli.registry import inspect, pull, push, search
@@ -87,6 +88,8 @@ for command in (
     undeprecate,
     purge,
     alias,
+    policy,
+    approve,
     advisories,
     advisory,
     events,

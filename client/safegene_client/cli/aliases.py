@@ -2,7 +2,7 @@
 
 import click
 
-from safegene.errors import UsageError
+from safegene.errors import PromotionRefusedError, UsageError
 from safegene_client.cli.options import (
     Connect,
     InOrder,
@@ -11,6 +11,7 @@ from safegene_client.cli.options import (
     with_registry,
 )
 from safegene_client.cli.output import Output, table
+from safegene_client.cli.promotion import demands_text
 from safegene_client.lifecycle import ANYTHING
 
 
@@ -52,14 +53,19 @@ def set_alias(
 ) -> None:
     """Have the alias NAME point at the version REF.
 
-    A version that was yanked is refused. With --expect or --new nothing is changed if
-    somebody else was faster.
+    A version that was yanked is refused, and one that the namespace's policy does not
+    let through; `policy check` tells before. With --expect or --new nothing is changed
+    if somebody else was faster.
     """
     if new and expect is not None:
         message = "--expect and --new exclude each other; give one of them"
         raise UsageError(message)
     expected = None if new else expect or ANYTHING
-    found = connect().set_alias(ref, name, expected=expected)
+    try:
+        found = connect().set_alias(ref, name, expected=expected)
+    except PromotionRefusedError as refused:
+        output.talk(*demands_text(refused.demands))
+        raise
     output.result(found.model_dump(mode="json"), f"{found.alias} is {found.version}")
 
 

@@ -20,6 +20,7 @@ from safegene.errors import (
     LocalStorageError,
     NotFoundError,
     PreconditionFailedError,
+    PromotionRefusedError,
     RegistryError,
     RejectedError,
     SafeGeneError,
@@ -53,6 +54,7 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (TransportError, UNREACHABLE),
     (AlreadyExistsError, FAILED),
     (PreconditionFailedError, FAILED),
+    (PromotionRefusedError, FAILED),
     (RegistryError, FAILED),
     (SafeGeneError, FAILED),
     (Exception, FAILED),
@@ -76,6 +78,8 @@ def error_document(error: BaseException) -> dict[str, Any]:
         }
     if isinstance(error, CompatibilityError):
         found["reasons"] = [_plain(reason) for reason in error.reasons]
+    if isinstance(error, PromotionRefusedError):
+        found["demands"] = [_plain(demand) for demand in error.demands]
     return {"error": found}
 
 

@@ -68,6 +68,11 @@ class Output:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
+    def talk(self, *text: str | Table) -> None:
+        """Tell something beside the result."""
+        for part in text:
+            _print_text(self._talk, part)
+
     def warn(self, text: str) -> None:
         """Tell something that must not be missed."""
         _print_text(self._talk, f"warning: {text}")

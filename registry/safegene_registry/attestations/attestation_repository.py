@@ -46,6 +46,23 @@ def is_trusted(namespace: str) -> ColumnElement[bool]:
     )
 
 
+def key_is_trusted(namespace: str) -> ColumnElement[bool]:
+    """The same of the signature alone: its key is trusted, for who posted this."""
+    evaluator = TrustedEvaluator
+    return (
+        select(evaluator.name)
+        .where(
+            evaluator.namespace == namespace,
+            evaluator.key_id == Attestation.key_id,
+            or_(
+                evaluator.account_id.is_(None),
+                evaluator.account_id == Attestation.account_id,
+            ),
+        )
+        .exists()
+    )
+
+
 def list_attestations(
     session: Session,
     version_id: UUID,

@@ -34,6 +34,7 @@ from safegene_registry.lifecycle.schemas import (
     DeprecationRequest,
 )
 from safegene_registry.models import Advisory
+from safegene_registry.problems import ProblemError
 from safegene_registry.services import Services
 
 
@@ -91,8 +92,15 @@ class Notices:
                     self.at(alias.moved_at),
                     AliasChange(version=alias.version),
                 )
-                aliases.move(services, self.access(), self.vector, name, change)
-                yield f"moved {self.vector}:{name} to {alias.version}"
+                try:
+                    aliases.move(services, self.access(), self.vector, name, change)
+                except ProblemError as problem:
+                    # The mirror's own policy is its owners' business, not an error.
+                    if problem.kind.slug != "promotion-refused":
+                        raise
+                    yield f"left {self.vector}:{name} as it is: {problem.detail}"
+                else:
+                    yield f"moved {self.vector}:{name} to {alias.version}"
         for name, (_, by) in here.items():
             if name not in wanted and self.is_own(by):
                 aliases.remove(self.services, self.access(), self.vector, name, None)

@@ -33,6 +33,9 @@ class Kind(StrEnum):
     ALIAS_REMOVED = "alias.removed"
     ALIAS_PROTECTED = "protection.set"
     ALIAS_UNPROTECTED = "protection.removed"
+    POLICY_CHANGED = "policy.changed"
+    APPROVED = "approval.given"
+    APPROVAL_WITHDRAWN = "approval.withdrawn"
 
 
 OWNERS_ONLY = (

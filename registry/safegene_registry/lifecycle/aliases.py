@@ -2,7 +2,8 @@
 
 Whoever moves one may say what it should point at now, and is refused if somebody else
 was faster. Moves lock the vector, as publishing and yanking do, so that no alias is
-pointed at a version that was yanked before. Every move is kept.
+pointed at a version that was yanked before. What the namespace's policy demands of the
+version has to be met. Every move is kept.
 """
 
 from datetime import datetime
@@ -30,6 +31,8 @@ from safegene_registry.log import get_logger
 from safegene_registry.models import Alias, Version
 from safegene_registry.pages import decode_cursor, encode_cursor
 from safegene_registry.problems import Fault, ProblemError
+from safegene_registry.promotion import gate, promotion_repository
+from safegene_registry.promotion.schemas import Verdict
 from safegene_registry.services import Services
 
 log = get_logger("safegene_registry.lifecycle.aliases")
@@ -52,13 +55,14 @@ def move(
         wanted: the version, and what is expected.
 
     Raises:
-        ProblemError: `not-found`, `version-yanked`, `alias-changed`, or `forbidden`:
-            the alias is protected.
+        ProblemError: `not-found`, `version-yanked`, `alias-changed`,
+            `promotion-refused`, or `forbidden`: the alias is protected.
         InvalidReferenceError: no alias can be called so.
     """
     check_own(name)
     with services.database.writing() as session:
         lock_vector(session, vector)
+        promotion_repository.hold_decisions(session, vector.namespace)
         row = catalog.find_vector(session, vector)
         check_mover(session, access, vector, name)
         version = catalog.find_version(session, vector, wanted.version)
@@ -68,6 +72,8 @@ def move(
             check_expected(vector, name, alias, wanted.expected)
         before = None if alias is None else alias.version.version
         if before != version.version:
+            verdict = gate.check(session, vector, name, version, access.caller)
+            gate.refuse_unmet(vector, verdict)
             alias_repository.point_alias(
                 session,
                 alias,
@@ -85,6 +91,31 @@ def move(
     if before != version.version:
         tell(access, vector, name, before, version.version)
     return found
+
+
+def check(
+    services: Services,
+    access: Access,
+    vector: VectorName,
+    name: str,
+    wanted: AliasChange,
+) -> Verdict:
+    """What the policy would say of a move, which is not made.
+
+    Raises:
+        ProblemError: what else would stand in its way, as for `move`.
+        InvalidReferenceError: no alias can be called so.
+    """
+    check_own(name)
+    with services.database.reading() as session:
+        row = catalog.find_vector(session, vector)
+        check_mover(session, access, vector, name)
+        version = catalog.find_version(session, vector, wanted.version)
+        refuse_yanked(vector, name, version)
+        if wanted.is_conditional:
+            alias = alias_repository.find_alias(session, row.id, name)
+            check_expected(vector, name, alias, wanted.expected)
+        return gate.check(session, vector, name, version, access.caller)
 
 
 def remove(

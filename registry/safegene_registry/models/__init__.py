@@ -1,8 +1,9 @@
 """The tables, by what they are about.
 
 `access`: who there is and what they may do. `catalog`: what is published. `lifecycle`:
-what points at that and moves. `uploads`: what is on its way in or out. `events`: what
-has happened. `webhooks`: where that is sent. `attestations`: what is said of versions.
+what points at that and moves. `promotion`: what that demands. `uploads`: what is on its
+way in or out. `events`: what has happened. `webhooks`: where that is sent.
+`attestations`: what is said of versions.
 """
 
 from safegene_registry.models.access import (
@@ -34,6 +35,7 @@ from safegene_registry.models.lifecycle import (
     VectorDeprecation,
     VersionDeprecation,
 )
+from safegene_registry.models.promotion import Approval, PolicyRow
 from safegene_registry.models.uploads import (
     Completion,
     Removal,
@@ -49,6 +51,7 @@ __all__ = [
     "Alias",
     "AliasMove",
     "AliasMover",
+    "Approval",
     "ArchitectureRow",
     "Attestation",
     "Blob",
@@ -61,6 +64,7 @@ __all__ = [
     "Head",
     "Member",
     "Namespace",
+    "PolicyRow",
     "ProtectedAlias",
     "Purge",
     "Removal",

@@ -22,6 +22,7 @@ from safegene_registry.lifecycle.schemas import (
     AliasRuleChange,
     AliasRulePage,
 )
+from safegene_registry.promotion.schemas import Verdict
 from safegene_registry.routes.paging import LINKED, PageDep
 from safegene_registry.routes.responses import TAGGED, problems
 from safegene_registry.routes.vectors import VectorDep
@@ -74,7 +75,7 @@ def get_alias(
     ALIASES + "/{alias}",
     responses=problems(
         *("not-found", "version-yanked", "version-purged"),
-        *("alias-changed", "forbidden"),
+        *("alias-changed", "promotion-refused", "forbidden"),
     ),
 )
 def move_alias(
@@ -86,6 +87,24 @@ def move_alias(
 ) -> AliasDetail:
     """Have an alias point at a version, if it points where it is expected to."""
     return aliases.move(services, access, vector, alias, wanted)
+
+
+@router.post(
+    ALIASES + "/{alias}/check",
+    responses=problems(
+        *("not-found", "version-yanked", "version-purged"),
+        *("alias-changed", "forbidden"),
+    ),
+)
+def check_alias_move(
+    services: ServicesDep,
+    access: Publisher,
+    vector: VectorDep,
+    alias: AliasPath,
+    wanted: AliasChange,
+) -> Verdict:
+    """What the namespace's policy would say of a move; nothing is changed."""
+    return aliases.check(services, access, vector, alias, wanted)
 
 
 @router.delete(

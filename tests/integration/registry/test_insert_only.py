@@ -25,6 +25,8 @@ CHANGES = [
     "DELETE FROM attestations",
     "UPDATE alias_moves SET number = 9",
     "DELETE FROM alias_moves",
+    "UPDATE promotion_policies SET number = 9",
+    "DELETE FROM promotion_policies",
     "UPDATE architectures SET layers = 99",
     "DELETE FROM architectures",
     "UPDATE events SET actor = 'nobody'",
@@ -36,6 +38,7 @@ SQLITE_CHANGES = [
     "INSERT OR REPLACE INTO purges SELECT * FROM purges",
     "INSERT OR REPLACE INTO attestations SELECT * FROM attestations",
     "INSERT OR REPLACE INTO alias_moves SELECT * FROM alias_moves",
+    "INSERT OR REPLACE INTO promotion_policies SELECT * FROM promotion_policies",
     "INSERT OR REPLACE INTO versions SELECT * FROM versions",
     "INSERT OR REPLACE INTO files SELECT * FROM files",
     "INSERT OR REPLACE INTO events SELECT * FROM events",
@@ -51,6 +54,7 @@ POSTGRESQL_CHANGES = [
     "TRUNCATE attestations",
     "TRUNCATE alias_moves",
     "TRUNCATE purges",
+    "TRUNCATE promotion_policies",
     "TRUNCATE architectures CASCADE",
     "WITH gone AS (DELETE FROM files RETURNING *) SELECT count(*) FROM gone",
     "MERGE INTO versions AS v USING versions AS w ON v.id = w.id"
@@ -58,7 +62,7 @@ POSTGRESQL_CHANGES = [
 ]
 TABLES = (
     *("versions", "files", "architectures", "blobs", "events"),
-    *("alias_moves", "purges", "attestations"),
+    *("alias_moves", "purges", "attestations", "promotion_policies"),
 )
 BYTES = {"sqlite": "x'00'", "postgresql": r"'\x00'"}
 
@@ -99,6 +103,12 @@ def published(tmp_path_factory, module_parts):
             headers=bearer(registry.token_of("tests", Scope.ADMIN)),
         )
         assert gone.status_code == 200, gone.text
+        policy = registry.client.put(
+            "/v1/namespaces/acme/policy",
+            json={"policy": {"policy": 1, "rules": []}},
+            headers=bearer(registry.token_of("tests", Scope.ADMIN)),
+        )
+        assert policy.status_code == 200, policy.text
         yield registry.services.database
 
 

@@ -31,13 +31,14 @@ TABLES = {
     *("trusted_publishers", "version_states", "upload_blobs", "removals"),
     *("completions", "reservations", "events", "event_ends"),
     *("webhooks", "dead_letters"),
+    *("promotion_policies", "approvals"),
     *("aliases", "alias_moves", "protected_aliases", "alias_movers"),
     *("version_deprecations", "vector_deprecations", "advisories"),
     *("purges", "attestations", "trusted_evaluators"),
 }
 
-NEWEST = "0016"
-ADDED = {"attestations", "trusted_evaluators"}
+NEWEST = "0017"
+ADDED = {"promotion_policies", "approvals"}
 """By the last script."""
 
 INDEX = "ix_versions_vector_id_published_at_id"

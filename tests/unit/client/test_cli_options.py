@@ -39,6 +39,7 @@ def test_the_commands_are_there():
         *("frontier", "exchange", "yank", "unyank", "deprecate", "undeprecate"),
         *("purge",),
         *("alias set", "alias list", "alias history", "alias remove", "alias protect"),
+        *("policy show", "policy set", "policy check", "approve"),
         *("advisories", "advisory publish", "advisory withdraw"),
         *("events", "webhooks list", "webhooks add", "webhooks remove"),
         *("webhooks deliveries", "webhooks replay"),

@@ -12,6 +12,7 @@ from safegene.errors import (
     GoneError,
     NotFoundError,
     PreconditionFailedError,
+    PromotionRefusedError,
     RegistryError,
     RejectedError,
     TransportError,
@@ -47,6 +48,8 @@ def problem(slug, status, headers=None, **members):
         ("version-exists", 409, AlreadyExistsError),
         ("version-yanked", 409, RegistryError),
         ("alias-changed", 412, PreconditionFailedError),
+        ("policy-changed", 412, PreconditionFailedError),
+        ("promotion-refused", 409, PromotionRefusedError),
         ("version-purged", 410, GoneError),
         ("digest-mismatch", 422, RejectedError),
         ("manifest-invalid", 422, RejectedError),
@@ -149,3 +152,30 @@ def test_foreign_text_cannot_steer_a_terminal():
 
 def test_foreign_text_is_capped():
     assert len(plain_text("a" * 10_000)) < 600
+
+
+def test_a_refused_promotion_lists_its_demands():
+    part = {
+        "measure": "harm.upper_end",
+        "met": False,
+        "wanted": "at most 0.1",
+        "found": "0.125",
+        "missed_by": "0.025",
+    }
+    demand = {
+        "demand": "evaluation",
+        "kind": "evaluation",
+        "met": False,
+        "parts": [part],
+        "advice": "measure more",
+    }
+
+    error = problem("promotion-refused", 409, demands=[demand])
+
+    assert [one.missed_by for one in error.demands[0].parts] == ["0.025"]
+    assert error.demands[0].advice == "measure more"
+
+
+@pytest.mark.parametrize("demands", [None, "no", [1], [{"demand": "x"}]])
+def test_demands_that_are_none_are_left_out(demands):
+    assert problem("promotion-refused", 409, demands=demands).demands == ()

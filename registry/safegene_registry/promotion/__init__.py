@@ -1,0 +1,1 @@
+"""What moving an alias demands: policies, approvals, and the gate."""
