@@ -24,6 +24,10 @@ from safegene.vectors.attach import Attachment
 
 LEAST_PREFIX = 4
 """A shorter common beginning is not worth a run of its own."""
+LIVE_TOKENS = 256
+"""Most tokens, padding included, that are differentiated together: until the backward
+pass every layer keeps what it computed for them. Work is the same however rows are
+grouped; this many keep a processor busy."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ class Runner:
     ) -> Iterator[LiveBatch]:
         """Yield batches with logits that can be differentiated by each row's own S."""
         device = next(self._model.parameters()).device
-        for indices in self._batches(rows):
+        for indices in self._live_batches(rows):
             live_SN = point_S.float().to(device)[:, None].repeat(1, len(indices))
             live_SN.requires_grad_()
             live = self._attachment.live_coefficients(live_SN, allow_negative=True)
@@ -138,6 +142,16 @@ class Runner:
         order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids), reverse=True)
         for start in range(0, len(order), self._batch_size):
             yield order[start : start + self._batch_size]
+
+    def _live_batches(self, rows: Sequence[TokenRow]) -> Iterator[list[int]]:
+        """The same rows in the same order, fewer together where they are long."""
+        for indices in self._batches(rows):
+            rest = indices
+            while rest:
+                # The longest comes first.
+                together = max(1, LIVE_TOKENS // len(rows[rest[0]].ids))
+                yield rest[:together]
+                rest = rest[together:]
 
     def _prefix(self, rows: Sequence[TokenRow]) -> Prefix | None:
         """Run what all rows begin with, up to the first token that is looked at."""

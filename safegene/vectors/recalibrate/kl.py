@@ -13,7 +13,7 @@ gradient of a row's sum serves for all its tokens.
 Shapes: S coefficients, N rows of a batch, K response tokens, V vocabulary.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -88,17 +88,20 @@ class Behavior:
         size = self._runner.size
         fisher_SS = torch.zeros((size, size), dtype=torch.float64)
         zero_S = torch.zeros(size, dtype=torch.float64)
+        labels: dict[int, Tensor] = {}
         # Run as `kl` runs: the same padding and cache give the same rounding.
         for indices, logits_NKV in self._runner.run(self._token_rows, zero_S):
-            self._remember(indices, torch.log_softmax(logits_NKV.float(), dim=-1))
+            log_p_NKV = torch.log_softmax(logits_NKV.float(), dim=-1)
+            self._remember(indices, log_p_NKV)
+            if draws:
+                labels |= self._sample(indices, log_p_NKV, generator, draws)
         done = 0
         if draws == 0:
             if progress is not None:
                 progress(len(self._rows), len(self._rows))
             return fisher_SS
         for batch in self._runner.run_live(self._token_rows, zero_S):
-            log_p_NKV = torch.log_softmax(batch.logits_NKV.float(), dim=-1)
-            fisher_SS += self._batch_fisher(batch, log_p_NKV, generator, draws)
+            fisher_SS += self._batch_fisher(batch, labels, draws)
             done += len(batch.indices)
             if progress is not None:
                 progress(done, len(self._rows))
@@ -163,40 +166,50 @@ class Behavior:
                 raise NonFiniteTensorError(detail, module="logits")
             self._reference[index] = kept_KV.clamp(min=LOWEST).to(STORED_DTYPE)
 
-    def _batch_fisher(
+    def _sample(
         self,
-        batch: LiveBatch,
+        indices: Sequence[int],
         log_p_NKV: Tensor,
         generator: torch.Generator,
         draws: int,
+    ) -> dict[int, Tensor]:
+        """Labels the target would give, [K, draws] for each row of the batch."""
+        # Sampled on the CPU: the same seed then draws the same labels on any device.
+        flat_p = log_p_NKV.exp().flatten(0, 1).cpu()
+        flat = torch.multinomial(flat_p, draws, replacement=True, generator=generator)
+        labels = flat.view(*log_p_NKV.shape[:2], draws)
+        return {
+            index: labels[at, -len(self._rows[index].response) :]
+            for at, index in enumerate(indices)
+        }
+
+    def _batch_fisher(
+        self, batch: LiveBatch, labels: Mapping[int, Tensor], draws: int
     ) -> Tensor:
         """Sum over rows of weight · g gᵀ, averaged over draws."""
-        rows = [self._rows[index] for index in batch.indices]
-        places = log_p_NKV.shape[1]
-        real_NK = torch.tensor(
-            [
-                [at >= places - len(row.response) for at in range(places)]
-                for row in rows
-            ],
-            device=log_p_NKV.device,
-        )
-        # Sampled on the CPU: the same seed then draws the same labels on any device.
-        flat_p = log_p_NKV.detach().exp().flatten(0, 1).cpu()
-        labels = torch.multinomial(
-            flat_p, draws, replacement=True, generator=generator
-        ).to(log_p_NKV.device)
-        weight_N = torch.tensor([row.weight for row in rows], dtype=torch.float64)
+        log_p_NKV = torch.log_softmax(batch.logits_NKV.float(), dim=-1)
+        weights = [self._rows[index].weight for index in batch.indices]
+        weight_N = torch.tensor(weights, dtype=torch.float64)
         size = self._runner.size
         fisher_SS = torch.zeros((size, size), dtype=torch.float64)
         for draw in range(draws):
-            label_NK1 = labels[:, draw].view(*real_NK.shape, 1)
-            chosen_NK = log_p_NKV.gather(-1, label_NK1)[..., 0]
-            score_N = (chosen_NK * real_NK).sum(dim=1)
+            score_N = torch.stack(
+                [
+                    _chosen_sum(log_p_NKV[at], labels[index][:, draw])
+                    for at, index in enumerate(batch.indices)
+                ]
+            )
             gradient_SN = self._runner.per_row_gradients(
                 batch, score_N, again=draw + 1 < draws
             )
             fisher_SS += (gradient_SN * weight_N) @ gradient_SN.T
         return fisher_SS / draws
+
+
+def _chosen_sum(log_p_KV: Tensor, label_K: Tensor) -> Tensor:
+    """Log-probability of the labels, which are of the last positions."""
+    tail_KV = log_p_KV[-len(label_K) :]
+    return tail_KV.gather(-1, label_K.to(tail_KV.device)[:, None]).sum()
 
 
 def _kl_sum(reference_KV: Tensor, own_logits_KV: Tensor) -> Tensor:

@@ -13,8 +13,10 @@ from support.recalibration import (
 
 from safegene.errors import NonFiniteTensorError
 from safegene.vectors.attach import attach
+from safegene.vectors.recalibrate import forward
 from safegene.vectors.recalibrate.forward import (
     LEAST_PREFIX,
+    LIVE_TOKENS,
     Runner,
     TokenRow,
     common_beginning,
@@ -184,6 +186,41 @@ def test_work_counts_a_forward_once_and_a_backward_twice():
         for batch in runner.run_live(rows, ZERO):
             runner.per_row_gradients(batch, batch.logits_NKV.sum(dim=(1, 2)))
         assert runner.work == 5 + 15
+
+
+def test_long_rows_are_differentiated_few_at_a_time():
+    """Until the backward pass every layer keeps what it computed for them."""
+    lengths = (3, LIVE_TOKENS + 5, LIVE_TOKENS // 2, LIVE_TOKENS // 2, 4)
+    rows = [
+        TokenRow(tuple(1 + at % 9 for at in range(length)), 1) for length in lengths
+    ]
+    with _world() as (_, _, _, _, runner):
+        together = {}
+        for batch in runner.run_live(rows, POINT):
+            value = batch.logits_NKV[:, -1, 5]
+            gradient = runner.per_row_gradients(batch, value)
+            together[tuple(batch.indices)] = gradient
+        alone = {
+            at: runner.per_row_gradients(batch, batch.logits_NKV[:, -1, 5])[:, 0]
+            for at, row in enumerate(rows)
+            for batch in runner.run_live([row], POINT)
+        }
+
+    assert [*together] == [(1,), (2, 3), (4, 0)]
+    for indices, gradient in together.items():
+        for at, index in enumerate(indices):
+            assert torch.allclose(
+                gradient[:, at], alone[index], atol=BATCH_TOLERANCE, rtol=1e-3
+            )
+
+
+def test_labels_do_not_depend_on_what_is_differentiated_together(monkeypatch):
+    with _world() as (_, _, _, samples, runner):
+        many = Behavior(runner, samples.behavior).record(seed=0, draws=2)
+        monkeypatch.setattr(forward, "LIVE_TOKENS", 1)
+        single = Behavior(runner, samples.behavior).record(seed=0, draws=2)
+
+    assert torch.allclose(many, single, rtol=1e-3, atol=BATCH_TOLERANCE)
 
 
 def test_batches_of_other_sizes_give_the_same_margins():
