@@ -83,8 +83,9 @@ class SearchSettings:
     """Most KL measurements to find the largest uniform coefficient in the budget."""
     kl_fill: float = 0.85
     """Share of the budget from which the largest uniform coefficient is good enough."""
-    fractions: tuple[float, ...] = (1.0, 2 / 3, 1 / 3)
-    """Of the largest uniform coefficient, tried for the best one."""
+    fractions: tuple[float, ...] = (2 / 3, 1 / 3)
+    """Of the largest uniform coefficient, tried for the best one where the objective
+    does not fall on at the largest."""
     trials: int = 4
     """Most trial points after the uniform coefficient."""
     slopes: int = 2
@@ -105,6 +106,15 @@ class SearchSettings:
     """A predicted fall of the objective that is not worth another measurement."""
 
 
+@dataclass(frozen=True)
+class Uniform:
+    """The best coefficient found that is the same in every layer."""
+
+    point: Point
+    slope: Slope | None = None
+    """There, if it was looked at."""
+
+
 Report = Callable[[int, int], None]
 """Called with trials done and the most there can be."""
 
@@ -117,12 +127,14 @@ def best_uniform(
     highest: float,
     settings: SearchSettings,
     report: Report,
-) -> Point:
+    by_slope: bool = True,
+) -> Uniform:
     """Find the best coefficient that is the same in every layer, within the budget.
 
-    First the largest one that the budget allows, on the real KL; then the objective at
-    fractions of it, at 1 (a vector's default) and at the bottom of the parabola through
-    the best of them and its neighbors.
+    First the largest one that the budget allows, on the real KL. Where the objective
+    falls on there, lesser ones would be worse. Else it is measured at fractions, at 1
+    (a vector's default) and at the bottom of the parabola through the best of them and
+    its neighbors.
 
     Args:
         problem: the target.
@@ -131,13 +143,14 @@ def best_uniform(
         highest: the most a coefficient may be.
         settings: how hard to look.
         report: progress.
+        by_slope: look where the objective falls; without gradients all are measured.
 
     Returns:
         The best measured point, `start` itself if no coefficient helps.
     """
     ones_S = torch.ones(len(start.coefficients_S), dtype=torch.float64)
     unit_kl = half_form(problem.fisher, ones_S)
-    most = len(settings.fractions) + 2
+    most = len(settings.fractions) + 3
     top, kls = _largest_uniform(problem, unit_kl, budget, highest, settings)
     points = {0.0: start}
 
@@ -152,13 +165,21 @@ def best_uniform(
             points[value] = Point(point_S, kl, problem.score(point_S), predicted)
         report(min(len(points), most), most)
 
-    for fraction in settings.fractions:
-        measure(top * fraction)
-    if top > 1:
-        measure(1.0)
-    measure(_parabola_bottom({v: point.score.total for v, point in points.items()}))
+    def best() -> Point:
+        return min(points.values(), key=lambda point: point.score.total)
+
+    measure(top)
+    largest, slope = best(), None
+    if by_slope and largest is not start:
+        slope = problem.slope(largest.coefficients_S)
+    if slope is None or float(slope.gradient_S.sum()) > 0:
+        for fraction in settings.fractions:
+            measure(top * fraction)
+        if top > 1:
+            measure(1.0)
+        measure(_parabola_bottom({v: point.score.total for v, point in points.items()}))
     report(most, most)
-    return min(points.values(), key=lambda point: point.score.total)
+    return Uniform(best(), slope if best() is largest else None)
 
 
 def _largest_uniform(
@@ -214,7 +235,7 @@ def _parabola_bottom(values: Mapping[float, float]) -> float:
 
 def improve(
     problem: Problem,
-    start: Point,
+    start: Uniform,
     *,
     budget: float,
     box: Box,
@@ -230,7 +251,7 @@ def improve(
 
     Args:
         problem: the target.
-        start: a measured point within the budget.
+        start: a measured point within the budget, and the slope there if known.
         budget: the most KL.
         box: where coefficients may be.
         settings: how hard to look.
@@ -239,7 +260,8 @@ def improve(
     Returns:
         The best measured point.
     """
-    point, slope = start, problem.slope(start.coefficients_S)
+    point = start.point
+    slope = start.slope or problem.slope(point.coefficients_S)
     radius, damping, slopes = settings.radius, settings.damping, 1
     scale = _first_scale(problem, point)
     for trial in range(settings.trials):

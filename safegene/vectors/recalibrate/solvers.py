@@ -29,6 +29,10 @@ HIGHEST = 2.0
 LOWEST_NEGATIVE = -1.0
 """The lowest coefficient where negative ones are allowed."""
 
+EDITIONS = {"trust-region": 2}
+"""Of what a solver does, where it is not the first: 2 leaves lesser uniform
+coefficients out where the objective falls on."""
+
 Progress = Callable[[str, int, int], None]
 """Called with the stage, what is done of it and what there is to do."""
 
@@ -70,7 +74,7 @@ class Solver(StrEnum):
     @property
     def recorded(self) -> str:
         """What the calibration says: the name and the edition of what it does."""
-        return f"{self}-1"
+        return f"{self}-{EDITIONS.get(self.value, 1)}"
 
 
 @dataclass(frozen=True)
@@ -136,20 +140,21 @@ def solve(target: Target, size: int, plan: Plan, report: Progress) -> Found:
         highest=HIGHEST,
         settings=plan.search,
         report=_stage(report, "uniform"),
+        by_slope=plan.solver.needs_gradients,
     )
     if plan.solver is Solver.GRADIENT_FREE:
         # Without F there is no prediction.
-        uniform = replace(uniform, predicted_kl=None)
+        best = replace(uniform.point, predicted_kl=None)
         after = evolve(
             target,
-            uniform,
+            best,
             budget=plan.budget,
             box=box,
             settings=plan.gradient_free,
             seed=plan.seed,
             report=_stage(report, "steps"),
         )
-        return Found(before, uniform, after)
+        return Found(before, best, after)
     after = improve(
         target,
         uniform,
@@ -158,7 +163,7 @@ def solve(target: Target, size: int, plan: Plan, report: Progress) -> Found:
         settings=plan.search,
         report=_stage(report, "steps"),
     )
-    return Found(before, uniform, after)
+    return Found(before, uniform.point, after)
 
 
 def _stage(report: Progress, name: str) -> Callable[[int, int], None]:

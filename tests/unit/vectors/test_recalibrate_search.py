@@ -75,7 +75,7 @@ def _run(target: FormulaTarget, *, low: float = 0.0, budget: float = BUDGET):
     after = improve(
         target, uniform, budget=budget, box=box, settings=SETTINGS, report=quiet
     )
-    return start, uniform, after
+    return start, uniform.point, after
 
 
 def test_largest_uniform_coefficient_fills_the_budget():
@@ -93,6 +93,40 @@ def test_best_uniform_coefficient_is_not_always_the_largest():
     _, uniform, _ = _run(target)
 
     assert float(uniform.coefficients_S[0]) == pytest.approx(0.4, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("ideal", "tried"),
+    [pytest.param(2.0, 1, id="it falls on"), pytest.param(0.4, 5, id="it rises")],
+)
+def test_lesser_coefficients_are_tried_only_where_the_objective_does_not_fall_on(
+    ideal, tried
+):
+    """Each costs a pass over all prompts."""
+    target = _target([ideal, ideal], [1e-2, 1e-2])
+    start = Point(numbers([0, 0]), 0.0, target.score(numbers([0, 0])), 0.0)
+
+    def best(*, by_slope):
+        target.scored.clear()
+        found = best_uniform(
+            target,
+            start,
+            budget=BUDGET,
+            highest=2.0,
+            settings=SETTINGS,
+            report=quiet,
+            by_slope=by_slope,
+        )
+        return found, len(target.scored)
+
+    ahead, few = best(by_slope=True)
+    without, all_of_them = best(by_slope=False)
+
+    assert torch.equal(ahead.point.coefficients_S, without.point.coefficients_S)
+    assert few == tried
+    assert all_of_them >= 4
+    assert (ahead.slope is None) == (tried > 1)
+    assert without.slope is None
 
 
 @pytest.mark.parametrize("quartic", [0.0, 5.0, 50.0])
