@@ -78,7 +78,7 @@ def score_statistic(
             behavior = Behavior(runner, samples.behavior)
             fisher_SS = ridged(behavior.record(seed=seed, draws=effort.fisher_draws))
             zero_S = torch.zeros(runner.size, dtype=torch.float64)
-            gradient_S, _ = samples.scored.derivatives(runner, objective, zero_S)
+            gradient_S = samples.scored.pulls(runner, objective, zero_S).gradient
     score_S = -gradient_S.sign() * gradient_S**2 / fisher_SS.diagonal()
     return dict(zip(vector.layers, score_S.tolist(), strict=True))
 

@@ -19,6 +19,24 @@ from safegene.vectors.recalibrate.openings import Openings
 
 
 @dataclass(frozen=True)
+class Pulls:
+    """Which way every scored prompt pulls the coefficients at a point."""
+
+    margins: Mapping[Group, Tensor]
+    """[N] of each group, float32."""
+    pulls: Sequence[Tensor]
+    """Each group's gradient of weight times loss, a prompt [S, N]. The mean over
+    prompts, summed over groups, is the objective's gradient."""
+    curvature_SS: Tensor
+    """Of the objective, Gauss-Newton."""
+
+    @property
+    def gradient(self) -> Tensor:
+        """Of the objective, [S]."""
+        return torch.stack([pull_SN.mean(dim=1) for pull_SN in self.pulls]).sum(dim=0)
+
+
+@dataclass(frozen=True)
 class ScoredPrompts:
     """Prompts that are scored, by group, and what counts as a refusal."""
 
@@ -57,32 +75,19 @@ class ScoredPrompts:
             margin_N[batch.indices] = value_N.detach().double().cpu()
         return margin_N, gradient_SN
 
-    def pulls(
-        self, runner: Runner, objective: Objective, point_S: Tensor
-    ) -> tuple[list[Tensor], Tensor]:
-        """Each group's gradient of weight times loss, a prompt [S, N]; the curvature.
-
-        The mean over prompts, summed over groups, is the objective's gradient.
-        """
-        found = []
+    def pulls(self, runner: Runner, objective: Objective, point_S: Tensor) -> Pulls:
+        """Margins, gradients and curvature of all prompts, in one pass."""
+        margins, found = {}, []
         curvature_SS = torch.zeros((runner.size, runner.size), dtype=torch.float64)
         for group, prompts in self.prompts.items():
             if not prompts:
+                margins[group] = torch.zeros(0)
                 continue
             margin_N, moves_SN = self.margin_gradients(runner, group, point_S)
+            margins[group] = margin_N.float()
             losses = objective.losses(margin_N, group)
             weight = objective.weight(group)
             found.append(weight * moves_SN * losses.slope_N)
             share = weight / len(prompts)
             curvature_SS += share * ((moves_SN * losses.curvature_N) @ moves_SN.T)
-        return found, curvature_SS
-
-    def derivatives(
-        self, runner: Runner, objective: Objective, point_S: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Gradient [S] and Gauss-Newton curvature [S, S] of the objective."""
-        pulls, curvature_SS = self.pulls(runner, objective, point_S)
-        gradient_S = torch.zeros(runner.size, dtype=torch.float64)
-        for pull_SN in pulls:
-            gradient_S += pull_SN.mean(dim=1)
-        return gradient_S, curvature_SS
+        return Pulls(margins, found, curvature_SS)

@@ -6,7 +6,7 @@ prompts fall in two parts: gradients see the larger one, and steps must not do w
 the other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,13 +83,13 @@ class Effort:
     lookalike: int = 96
     ordinary: int = 16
     """Most task and ordinary prompts scored."""
-    behavior: int = 64
+    behavior: int = 56
     """Most rows the KL is measured on, shared by task and ordinary prompts."""
     response_tokens: int = 12
     """First tokens of each response that are looked at."""
     fit_share: float = 2 / 3
     """Share of the scored prompts that gradients see."""
-    fisher_draws: int = 2
+    fisher_draws: int = 1
     """Labels sampled for each token."""
     batch_size: int = 16
 
@@ -102,8 +102,8 @@ class Samples:
     """All scored prompts."""
     fit: ScoredPrompts
     """Those that gradients see."""
-    check: Mapping[Group, Sequence[int]]
-    """Places, in `scored`, of the prompts that gradients do not see."""
+    check: ScoredPrompts
+    """The rest; in `scored` they follow those."""
     behavior: tuple[BehaviorRow, ...]
     generated: int
     """Responses the target had to write itself."""
@@ -169,7 +169,9 @@ def draw_samples(
     return Samples(
         scored=ScoredPrompts(openings, prompts),
         fit=ScoredPrompts(openings, {g: ids[: cuts[g]] for g, ids in prompts.items()}),
-        check={g: range(cuts[g], len(ids)) for g, ids in prompts.items()},
+        check=ScoredPrompts(
+            openings, {g: ids[cuts[g] :] for g, ids in prompts.items()}
+        ),
         behavior=behavior,
         generated=generated,
     )

@@ -68,8 +68,8 @@ class Problem(Protocol):
     def kl(self, point_S: Tensor, /) -> float:
         """The real KL."""
 
-    def score(self, point_S: Tensor, /) -> Score:
-        """The real objective."""
+    def score(self, point_S: Tensor, /, *, ahead: bool = False) -> Score:
+        """The real objective; `ahead` where `slope` will likely be asked for next."""
 
     def slope(self, point_S: Tensor, /) -> Slope:
         """Derivatives of objective and KL."""
@@ -154,7 +154,7 @@ def best_uniform(
     top, kls = _largest_uniform(problem, unit_kl, budget, highest, settings)
     points = {0.0: start}
 
-    def measure(value: float) -> None:
+    def measure(value: float, *, ahead: bool = False) -> None:
         value = round(value, DECIMALS)
         if value in points or value <= 0:
             return
@@ -162,13 +162,14 @@ def best_uniform(
         kl = kls[value] if value in kls else problem.kl(point_S)
         if kl <= budget:
             predicted = unit_kl * value**2
-            points[value] = Point(point_S, kl, problem.score(point_S), predicted)
+            score = problem.score(point_S, ahead=ahead)
+            points[value] = Point(point_S, kl, score, predicted)
         report(min(len(points), most), most)
 
     def best() -> Point:
         return min(points.values(), key=lambda point: point.score.total)
 
-    measure(top)
+    measure(top, ahead=by_slope)
     largest, slope = best(), None
     if by_slope and largest is not start:
         slope = problem.slope(largest.coefficients_S)
@@ -281,7 +282,7 @@ def improve(
         if not kl <= budget:
             scale, radius = _dearer_scale(model, next_S, kl, scale), radius * 0.7
             continue
-        score = problem.score(next_S)
+        score = problem.score(next_S, ahead=slopes < settings.slopes)
         gained = point.score.total - score.total
         if gained > 0 and score.check <= point.score.check:
             point = Point(next_S, kl, score, model.kl(next_S))

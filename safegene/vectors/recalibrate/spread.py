@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from safegene.vectors.recalibrate.gradients import Pulls
 from safegene.vectors.recalibrate.solver import Box, minimize_in_box
 
 RESAMPLES = 200
@@ -27,18 +28,10 @@ DAMPING = 0.1
 class LocalSample:
     """What every scored prompt says about the objective at one point."""
 
-    pulls: Sequence[Tensor]
-    """For each kind of prompts [S, N]: gradient of weight times loss, a prompt."""
-    curvature_SS: Tensor
-    """Of the objective, Gauss-Newton."""
+    objective: Pulls
     kl_gradient_S: Tensor
     metric_SS: Tensor
     """F, positive definite."""
-
-    @property
-    def gradient(self) -> Tensor:
-        """Of the objective, [S]: the sum of the kinds' means."""
-        return torch.stack([pull_SN.mean(dim=1) for pull_SN in self.pulls]).sum(dim=0)
 
 
 def newton_intervals(
@@ -65,7 +58,7 @@ def newton_intervals(
         Davidson and MacKinnon 1999, Bootstrap testing in nonlinear models: a few
         Newton steps a resample instead of a full estimation.
     """
-    gradient_S = sample.gradient
+    gradient_S = sample.objective.gradient
     inside_S = (point_S > box.low_S) & (point_S < box.high_S)
     price = _kl_price(gradient_S[inside_S], sample.kl_gradient_S[inside_S])
     slope_S = gradient_S + price * sample.kl_gradient_S
@@ -74,7 +67,8 @@ def newton_intervals(
     rest_S = torch.zeros_like(slope_S)
     rest_S = torch.where(point_S <= box.low_S, slope_S.clamp(min=0), rest_S)
     rest_S = torch.where(point_S >= box.high_S, slope_S.clamp(max=0), rest_S)
-    hessian_SS = sample.curvature_SS + (price + _damping(sample)) * sample.metric_SS
+    damping_SS = (price + _damping(sample)) * sample.metric_SS
+    hessian_SS = sample.objective.curvature_SS + damping_SS
     generator = torch.Generator().manual_seed(seed)
     ends_RS = torch.stack(
         [
@@ -115,14 +109,14 @@ def _kl_price(gradient_S: Tensor, kl_gradient_S: Tensor) -> float:
 
 
 def _damping(sample: LocalSample) -> float:
-    curved = float(sample.curvature_SS.diagonal().mean())
+    curved = float(sample.objective.curvature_SS.diagonal().mean())
     # Never quite zero: a curvature of low rank alone is not positive definite.
     return (DAMPING * curved + 1e-9) / float(sample.metric_SS.diagonal().mean())
 
 
 def _resampled(sample: LocalSample, generator: torch.Generator) -> Tensor:
     total_S = torch.zeros_like(sample.kl_gradient_S)
-    for pull_SN in sample.pulls:
+    for pull_SN in sample.objective.pulls:
         count = pull_SN.shape[1]
         picks = torch.randint(count, (count,), generator=generator)
         total_S += pull_SN[:, picks].mean(dim=1)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from safegene.vectors.recalibrate.adam import SampledSlope
 from safegene.vectors.recalibrate.forward import Runner
-from safegene.vectors.recalibrate.gradients import ScoredPrompts
+from safegene.vectors.recalibrate.gradients import Pulls, ScoredPrompts
 from safegene.vectors.recalibrate.kl import Behavior
 from safegene.vectors.recalibrate.objective import Group, Objective
 from safegene.vectors.recalibrate.samples import Samples
@@ -59,6 +59,7 @@ class Target:
         self._kls: dict[tuple[float, ...], float] = {}
         self.fisher = torch.zeros(0)
         """F at coefficients 0, [S, S], ridge added; empty until `record`."""
+        self._ahead: tuple[tuple[float, ...], Pulls] | None = None
 
     def record(
         self, *, seed: int, draws: int, progress: Callable[[int, int], None]
@@ -79,12 +80,23 @@ class Target:
         self._kls[tuple(point_S.tolist())] = found
         return found
 
-    def score(self, point_S: Tensor) -> Score:
-        """The real objective, on all scored prompts and on those held back."""
-        margins = self._samples.scored.margins(self._runner, point_S)
-        held_back: Mapping[Group, Tensor] = {
-            group: margins[group][list(places)]
-            for group, places in self._samples.check.items()
+    def score(self, point_S: Tensor, *, ahead: bool = False) -> Score:
+        """The real objective, on all scored prompts and on those held back.
+
+        Args:
+            point_S: the coefficients.
+            ahead: `slope` will likely be asked for here next; what both need is run
+                once.
+        """
+        fit = (
+            self._pulls_ahead(point_S).margins
+            if ahead
+            else self._samples.fit.margins(self._runner, point_S)
+        )
+        held_back = self._samples.check.margins(self._runner, point_S)
+        margins = {
+            group: torch.cat([margin_N, held_back[group]])
+            for group, margin_N in fit.items()
         }
         total = self._objective.value(margins)
         if self._watch is not None:
@@ -103,30 +115,33 @@ class Target:
         above_N = margins[group] > self._objective.threshold
         return float(above_N.float().mean()) if len(above_N) else 0.0
 
+    def _pulls_ahead(self, point_S: Tensor) -> Pulls:
+        pulls = self._samples.fit.pulls(self._runner, self._objective, point_S)
+        self._ahead = tuple(point_S.tolist()), pulls
+        return pulls
+
     def slope(self, point_S: Tensor) -> Slope:
         """Derivatives of the objective over the prompts for fitting, and of the KL."""
-        gradient_S, curvature_SS = self._samples.fit.derivatives(
-            self._runner, self._objective, point_S
-        )
+        place, pulls = self._ahead or ((), None)
+        if pulls is None or place != tuple(point_S.tolist()):
+            pulls = self._samples.fit.pulls(self._runner, self._objective, point_S)
         # Exactly 0 without the vector, and not worth a pass to see it.
         kl_gradient_S = (
             self._behavior.gradient(point_S)
             if point_S.any()
-            else torch.zeros_like(gradient_S)
+            else torch.zeros_like(point_S)
         )
-        return Slope(gradient_S, curvature_SS, kl_gradient_S)
+        return Slope(pulls.gradient, pulls.curvature_SS, kl_gradient_S)
 
     def local_sample(self, point_S: Tensor) -> LocalSample:
         """What every scored prompt says at a point, for intervals; needs F."""
-        pulls, curvature_SS = self._samples.scored.pulls(
-            self._runner, self._objective, point_S
-        )
+        pulls = self._samples.scored.pulls(self._runner, self._objective, point_S)
         kl_gradient_S = (
             self._behavior.gradient(point_S)
             if point_S.any()
             else torch.zeros(len(point_S), dtype=torch.float64)
         )
-        return LocalSample(pulls, curvature_SS, kl_gradient_S, self.fisher)
+        return LocalSample(pulls, kl_gradient_S, self.fisher)
 
     def sampled_slope(
         self, point_S: Tensor, *, size: int, generator: torch.Generator
@@ -146,10 +161,10 @@ class Target:
                 for group, prompts in scored.prompts.items()
             },
         )
-        gradient_S, _ = batch.derivatives(self._runner, self._objective, point_S)
+        pulls = batch.pulls(self._runner, self._objective, point_S)
         rows = _draw(len(self._samples.behavior), size, generator)
         kl, kl_gradient_S = self._behavior.kl_and_gradient(point_S, rows)
-        return SampledSlope(gradient_S, kl, kl_gradient_S)
+        return SampledSlope(pulls.gradient, kl, kl_gradient_S)
 
 
 def _draw(count: int, size: int, generator: torch.Generator) -> Sequence[int]:

@@ -391,5 +391,4 @@ def test_subsampling_keeps_to_the_effort():
     assert len(samples.behavior) == 6
     assert max(len(row.response) for row in samples.behavior) == 2
     for group, ids in samples.fit.prompts.items():
-        held_back = [samples.scored.prompts[group][at] for at in samples.check[group]]
-        assert [*ids, *held_back] == samples.scored.prompts[group]
+        assert [*ids, *samples.check.prompts[group]] == samples.scored.prompts[group]

@@ -25,6 +25,7 @@ from safegene.vectors.recalibrate.forward import (
 from safegene.vectors.recalibrate.kl import Behavior
 from safegene.vectors.recalibrate.objective import Group, Objective
 from safegene.vectors.recalibrate.samples import Effort, draw_samples
+from safegene.vectors.recalibrate.target import Target
 
 POINT = torch.tensor([0.7, 0.3, 1.1], dtype=torch.float64)
 ZERO = torch.zeros(3, dtype=torch.float64)
@@ -80,7 +81,7 @@ def test_objective_gradient_equals_finite_differences():
     objective = Objective()
     step = 1e-2
     with _world() as (_, _, _, samples, runner):
-        gradient, curvature = samples.scored.derivatives(runner, objective, POINT)
+        pulls = samples.scored.pulls(runner, objective, POINT)
         for layer in range(3):
             move = torch.zeros(3, dtype=torch.float64)
             move[layer] = step
@@ -88,9 +89,9 @@ def test_objective_gradient_equals_finite_differences():
             below = objective.value(samples.scored.margins(runner, POINT - move))
 
             slope = (above - below) / (2 * step)
-            assert float(gradient[layer]) == pytest.approx(slope, abs=2e-3)
+            assert float(pulls.gradient[layer]) == pytest.approx(slope, abs=2e-3)
 
-    assert float(torch.linalg.eigvalsh(curvature).min()) > -1e-9
+    assert float(torch.linalg.eigvalsh(pulls.curvature_SS).min()) > -1e-9
 
 
 def test_kl_equals_the_definition_token_by_token():
@@ -186,6 +187,27 @@ def test_work_counts_a_forward_once_and_a_backward_twice():
         for batch in runner.run_live(rows, ZERO):
             runner.per_row_gradients(batch, batch.logits_NKV.sum(dim=(1, 2)))
         assert runner.work == 5 + 15
+
+
+def test_a_score_with_its_slope_ahead_is_the_same_and_runs_less():
+    with _world() as (_, _, _, samples, runner):
+        target = Target(runner, samples, Objective())
+        target.record(seed=0, draws=1, progress=lambda done, total: None)
+
+        def look(*, ahead):
+            begin = runner.work
+            score, slope = target.score(POINT, ahead=ahead), target.slope(POINT)
+            return score, slope, runner.work - begin
+
+        apart, apart_slope, work = look(ahead=False)
+        together, together_slope, less = look(ahead=True)
+        elsewhere = target.slope(POINT / 2)
+
+    assert together.total == pytest.approx(apart.total, abs=1e-4)
+    assert together.check == pytest.approx(apart.check, abs=1e-4)
+    assert torch.allclose(together_slope.gradient_S, apart_slope.gradient_S)
+    assert not torch.allclose(elsewhere.gradient_S, apart_slope.gradient_S)
+    assert less == work - sum(len(ids) for ids in samples.fit.prompts.values())
 
 
 def test_long_rows_are_differentiated_few_at_a_time():

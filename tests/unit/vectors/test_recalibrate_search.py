@@ -40,7 +40,7 @@ class FormulaTarget:
     def value(self, point: torch.Tensor) -> float:
         return float(((point - self.ideal) ** 2).mean()) + 0.1
 
-    def score(self, point: torch.Tensor) -> Score:
+    def score(self, point: torch.Tensor, *, ahead: bool = False) -> Score:
         self.scored.append(point)
         value = self.value(point)
         return Score(value, value if self.check_follows else -value)

@@ -10,6 +10,7 @@ from support.recalibration import (
 )
 
 from safegene.vectors.recalibrate import recalibrate_coefficients
+from safegene.vectors.recalibrate.gradients import Pulls
 from safegene.vectors.recalibrate.solver import Box
 from safegene.vectors.recalibrate.spread import LocalSample, newton_intervals
 
@@ -19,8 +20,11 @@ POINT = torch.tensor([1.0, 1.0], dtype=torch.float64)
 
 def sample(pulls, *, curvature=1.0, kl_gradient=(0.0, 0.0)):
     return LocalSample(
-        pulls=[torch.as_tensor(pull, dtype=torch.float64) for pull in pulls],
-        curvature_SS=curvature * torch.eye(2, dtype=torch.float64),
+        Pulls(
+            {},
+            [torch.as_tensor(pull, dtype=torch.float64) for pull in pulls],
+            curvature * torch.eye(2, dtype=torch.float64),
+        ),
         kl_gradient_S=torch.tensor(kl_gradient, dtype=torch.float64),
         metric_SS=1e-6 * torch.eye(2, dtype=torch.float64),
     )
@@ -80,8 +84,7 @@ def test_a_dear_kl_holds_coefficients_in_place():
     def width(gradient):
         pull = noise(100, 1.0) + torch.tensor([[-3.0], [0.0]])
         found = LocalSample(
-            [pull],
-            torch.eye(2, dtype=torch.float64),
+            Pulls({}, [pull], torch.eye(2, dtype=torch.float64)),
             torch.tensor([gradient, 0.0], dtype=torch.float64),
             torch.eye(2, dtype=torch.float64),
         )
