@@ -13,10 +13,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -264,5 +264,9 @@ def _processor() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python, SafeGene and the peers."""
-    own = {"python": platform.python_version(), "safegene": version("safegene")}
-    return own | {name: version(name) for name in PACKAGES}
+    found = {"python": platform.python_version()}
+    for name in ("safegene", *PACKAGES):
+        # A source tree may be measured where it is not installed.
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
