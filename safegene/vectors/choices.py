@@ -56,14 +56,14 @@ _LIMITS: Mapping[EffortLevel, Mapping[str, int]] = {
         "harmful": 48,
         "lookalike": 48,
         "ordinary": 8,
-        "behavior": 32,
+        "behavior": 28,
     },
     EffortLevel.NORMAL: {},
     EffortLevel.THOROUGH: {
         "harmful": 288,
         "lookalike": 288,
         "ordinary": 48,
-        "behavior": 192,
+        "behavior": 168,
     },
 }
 

@@ -176,7 +176,7 @@ def test_effort_is_a_word_or_numbers_of_ones_own(pulled, target):
 
     normal, quick, numbers = (
         pulled.recalibrate(target, tiny_tokenizer(), **sets, effort=effort)
-        for effort in ("normal", EffortLevel.QUICK, Effort(48, 48, 8, 32))
+        for effort in ("normal", EffortLevel.QUICK, Effort(48, 48, 8, 28))
     )
 
     assert quick == numbers
