@@ -14,6 +14,7 @@ from safegene.artifact.reference import (
 )
 from safegene_client.advisories import Advisories
 from safegene_client.answers import Deprecation, YankedVersion
+from safegene_client.attesting import Attesting
 from safegene_client.fetching import vector_path, version_path
 from safegene_client.lifecycle_answers import (
     AliasEntry,
@@ -37,7 +38,7 @@ ANYTHING = "*"
 """What an alias is expected to point at where that does not matter."""
 
 
-class Lifecycle(Advisories):
+class Lifecycle(Advisories, Attesting):
     """Verbs of `Registry` about what happens to versions later."""
 
     _session: Session

@@ -13,6 +13,7 @@ import click
 from safegene import __version__
 from safegene_client.cli.advisories import advisories, advisory
 from safegene_client.cli.aliases import alias
+from safegene_client.cli.attesting import attest, attestations, evaluator
 from safegene_client.cli.compatible import compatible
 from safegene_client.cli.deprecation import deprecate, undeprecate
 from safegene_client.cli.errors import (
@@ -94,6 +95,9 @@ for command in (
     advisory,
     events,
     webhooks,
+    attest,
+    attestations,
+    evaluator,
 ):
     cli.add_command(command)
 

@@ -43,6 +43,8 @@ def test_the_commands_are_there():
         *("advisories", "advisory publish", "advisory withdraw"),
         *("events", "webhooks list", "webhooks add", "webhooks remove"),
         *("webhooks deliveries", "webhooks replay"),
+        *("attest", "attestations"),
+        *("evaluator list", "evaluator trust", "evaluator distrust"),
     ]
 
 
