@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from safegene_client.cli import main
 from safegene_client.measured import read_measured
 from safegene_registry.attestations.listing import entry
 from safegene_registry.attestations.posting import numbers_of
@@ -208,3 +209,28 @@ def test_what_is_no_evaluation_is_refused(tmp_path, text):
 
     with pytest.raises(InvalidDataError):
         read_measured(place)
+
+
+def test_the_command_shows_who_says_what(
+    connect, static, manifest, tmp_path, capsys, monkeypatch
+):
+    data = enveloped(KEY, an_evaluation(), manifest.digest)
+    made = CalibrationMade(calibration=calibration_of(manifest.digest))
+    other = enveloped(None, made, manifest.digest)
+    static.replies[BASE] = {
+        "items": [listed(data), {**listed(other), "trusted": False}],
+        "next_cursor": None,
+    }
+    for each in (data, other):
+        static.replies[f"{BASE}/{digest_bytes(each)}"] = each
+    _, server = connect(static)
+    monkeypatch.setenv("SAFEGENE_CACHE", str(tmp_path / "cache"))
+
+    code = main(["attestations", "acme/guard@1.0", "--url", server.url])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert code == 0
+    for part in ("lab", "trusted", KEY.public.key_id.hex[:12], "0.80 [0.69, 0.86]"):
+        assert part in lines[1]
+    for part in ("lab", "claimed", "unsigned", "0.60 [0.40, 0.80]", "0.0190"):
+        assert part in lines[4]
