@@ -6,7 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.access_world import SETTINGS, World, table_of
+from support.access_table import table_of
+from support.access_world import SETTINGS, World
 from support.registry_app import app_registry
 
 if __name__ == "__main__":

@@ -11,15 +11,8 @@ from fastapi.routing import iter_route_contexts
 from safegene_registry.access import Action
 from safegene_registry.guards import ANYBODY, Browser, check_guards
 from support.access_requests import ABSENT, PRIVATE, PUBLIC, REQUESTS
-from support.access_world import (
-    ASKERS,
-    SETTINGS,
-    Asker,
-    World,
-    about_namespace,
-    heading,
-    rows_of,
-)
+from support.access_table import about_namespace, heading, rows_of
+from support.access_world import ASKERS, SETTINGS, Asker, World
 from support.registry_app import app_registry, bearer
 
 COMMITTED = Path(__file__).with_name("access.md")

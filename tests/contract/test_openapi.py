@@ -10,12 +10,8 @@ from safegene_registry.access import Scope
 from safegene_registry.db import Database
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from support.access_requests import PRIVATE, PUBLIC, REQUESTS
-from support.access_world import (
-    ASKERS,
-    SETTINGS,
-    World,
-    about_namespace,
-)
+from support.access_table import about_namespace
+from support.access_world import ASKERS, SETTINGS, World
 from support.registry_app import app_registry, bearer, new_token
 from support.versions import write_version
 

@@ -1,7 +1,6 @@
 """Who comes first into a namespace owns it; who comes at the same time does not."""
 
 import threading
-import time
 
 from safegene_registry.access import Visibility
 from safegene_registry.membership import create_namespace
@@ -34,7 +33,8 @@ def test_a_namespace_made_in_the_middle_of_a_publication_is_its_makers(tmp_path,
                 by="a test",
             )
             publisher.start()
-            time.sleep(1)
+            # Long enough to get as far as the namespace on a busy machine.
+            publisher.join(timeout=5)
             waiting = publisher.is_alive()
         publisher.join()
 

@@ -30,8 +30,13 @@ ELSEWHERE = {
     "/v1/compatibility",
     "/v1/namespaces/{namespace}/webhooks",
     "/v1/namespaces/{namespace}/webhooks/{webhook_id}/dead-letters",
+    "/v1/namespaces/{namespace}/policy/history",
+    "/v1/namespaces/{namespace}/evaluators",
+    "/v1/vectors/{namespace}/{name}/versions/{version}/approvals",
+    "/v1/vectors/{namespace}/{name}/versions/{version}/attestations",
 }
-"""Those whose pages are turned in `test_matching` and in the tests of webhooks."""
+"""Those whose pages are turned in `test_matching`, `test_promotion`, and the tests of
+webhooks and attestations."""
 
 ROWS = 5
 VERSION = f"/v1/vectors/{VECTOR}/versions/1.0.0"
