@@ -16,7 +16,7 @@ export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-lifecycle test-wheel services-up services-down deploy-up deploy-down lint type \
+.PHONY: help install demo test test-slow test-wheel services-up services-down deploy-up deploy-down lint type \
     format serve clean
 
 help: ## Show this list
@@ -43,10 +43,6 @@ test: $(STAMP) ## All tests but the slow ones
 
 test-slow: $(STAMP) ## The slow suites
 	$(BIN)/python -m pytest -n $(WORKERS) -m slow tests
-
-test-lifecycle: $(STAMP) ## 2000 lives of a vector on SQLite, and 2000 on PostgreSQL
-	LIFECYCLE_SEQUENCES=2000 $(BIN)/python -m pytest -n $(WORKERS) -m slow -k for_longer \
-	    tests/integration/registry/test_lifecycle_model.py
 
 test-wheel: $(STAMP) ## Run the tests against the built wheel instead of the checkout
 	$(BIN)/python tests/packaging/run_on_wheel.py

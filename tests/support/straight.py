@@ -6,7 +6,7 @@ middleware, its handlers in threads, its database.
 
 import asyncio
 import json as json_module
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -32,6 +32,9 @@ class Straight:
         return json_module.loads(self.content)
 
 
+Asked = tuple[asyncio.Future[Straight], Coroutine[Any, Any, Straight]]
+
+
 class StraightClient:
     """Calls an application whose lifespan somebody else runs.
 
@@ -42,6 +45,9 @@ class StraightClient:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self._runner = asyncio.Runner()
+        self._loop = self._runner.get_loop()
+        self._asked: asyncio.Queue[Asked | None] = asyncio.Queue()
+        self._task = self._loop.create_task(self._serve())
 
     def __enter__(self) -> Self:
         """Use it as a context, so that its loop ends."""
@@ -49,6 +55,8 @@ class StraightClient:
 
     def __exit__(self, *_error: object) -> None:
         """Close its loop."""
+        self._asked.put_nowait(None)
+        self._loop.run_until_complete(self._task)
         self._runner.close()
 
     def request(
@@ -81,7 +89,9 @@ class StraightClient:
             "server": ("testserver", 80),
             "state": {},
         }
-        return self._runner.run(self._call(scope, content))
+        answer: asyncio.Future[Straight] = self._loop.create_future()
+        self._asked.put_nowait((answer, self._call(scope, content)))
+        return self._loop.run_until_complete(answer)
 
     def post(self, path: str, **options: Any) -> Straight:
         """A POST."""
@@ -90,6 +100,15 @@ class StraightClient:
     def put(self, path: str, **options: Any) -> Straight:
         """A PUT."""
         return self.request("PUT", path, **options)
+
+    async def _serve(self) -> None:
+        """Call in one task: with each, all threads of handlers would end."""
+        while (asked := await self._asked.get()) is not None:
+            answer, call = asked
+            try:
+                answer.set_result(await call)
+            except Exception as error:  # noqa: BLE001 - whoever asked gets it
+                answer.set_exception(error)
 
     async def _call(self, scope: dict[str, Any], content: bytes) -> Straight:
         parts = [{"type": "http.request", "body": content, "more_body": False}]
