@@ -1,6 +1,6 @@
 """Every SQL statement that only checking the whole registry needs."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ForeignKeyConstraint, and_, delete, select, update
@@ -8,7 +8,15 @@ from sqlalchemy.orm import Session
 
 from safegene_registry.access_repository import was_not_purged
 from safegene_registry.db import Base
-from safegene_registry.models import Alias, Blob, File, Vector, Version
+from safegene_registry.models import (
+    Account,
+    Alias,
+    Attestation,
+    Blob,
+    File,
+    Vector,
+    Version,
+)
 
 ROWS = 200
 """Versions that are fetched at once: manifests have tens of kilobytes."""
@@ -52,6 +60,53 @@ def all_versions(session: Session) -> Iterator[VersionRow]:
             name = f"{row.namespace}/{row.name}@{row.version}"
             of_row = frozenset(files[row.id])
             yield VersionRow(name, row.digest, row.manifest, of_row)
+
+
+@dataclass(frozen=True, slots=True)
+class AttestationRow:
+    """An attestation with its envelope, and all that its row says of that."""
+
+    name: str
+    """Version, digest of the envelope, and who posted it."""
+    version: str
+    """`namespace/name@version`."""
+    version_digest: str
+    digest: str
+    envelope: bytes
+    key_id: str | None
+    columns: Mapping[str, object]
+    """Every column, by name."""
+
+
+def all_attestations(session: Session) -> Iterator[AttestationRow]:
+    """Every attestation there is, also of versions that were purged."""
+    table = Attestation.__table__
+    query = (
+        select(
+            *table.columns,
+            Vector.namespace,
+            Vector.name.label("vector"),
+            Version.version,
+            Version.digest.label("version_digest"),
+            Account.name.label("account"),
+        )
+        .join_from(table, Version, Version.id == table.c.version_id)
+        .join(Vector, Vector.id == Version.vector_id)
+        .join(Account, Account.id == table.c.account_id)
+        .order_by(table.c.version_id, table.c.posted_at, table.c.id)
+        .execution_options(yield_per=ROWS)
+    )
+    for row in session.execute(query).mappings():
+        version = f"{row['namespace']}/{row['vector']}@{row['version']}"
+        yield AttestationRow(
+            name=f"{version} {row['digest']} by {row['account']}",
+            version=version,
+            version_digest=row["version_digest"],
+            digest=row["digest"],
+            envelope=row["envelope"],
+            key_id=row["key_id"],
+            columns={column.name: row[column.name] for column in table.columns},
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,7 @@ def fsck(
 ) -> None:
     """Check every row against the blobs, and the blobs against their digests.
 
+    And the attestations: their envelopes against the rows that say the same once more.
     One line for each finding: what it is, its name, what is wrong, what to do. The
     registry may be running meanwhile. Exit codes: 0 nothing found, 3 only leftovers,
     which gc clears away, 4 damage that is left.
@@ -135,8 +136,9 @@ def fsck(
     for done in report.done:
         say(f"Done: {done}.", err=True)
     say(
-        f"{len(report.findings)} findings in {report.versions} versions and"
-        f" {report.blobs} blobs, {report.hashed_bytes} bytes of which were hashed.",
+        f"{len(report.findings)} findings in {report.versions} versions,"
+        f" {report.attestations} attestations and {report.blobs} blobs,"
+        f" {report.hashed_bytes} bytes of which were hashed.",
         err=True,
     )
     if report.left:

@@ -21,6 +21,10 @@ class Kind(StrEnum):
     WRONG_CONTENT = "wrong-content"
     WRONG_MANIFEST = "wrong-manifest"
     UNREADABLE = "unreadable"
+    WRONG_ENVELOPE = "wrong-envelope"
+    WRONG_SUBJECT = "wrong-subject"
+    WRONG_SIGNATURE = "wrong-signature"
+    WRONG_FIGURES = "wrong-figures"
     BROKEN_CHAIN = "broken-chain"
     DANGLING_ALIAS = "dangling-alias"
     DANGLING_ROW = "dangling-row"
@@ -35,6 +39,12 @@ LEFTOVERS = frozenset({Kind.ORPHAN_BLOB, Kind.STALE_UPLOAD})
 
 BRING_BACK = "copy its bytes back from a backup of `blobs/`, under the same key"
 
+WRONG_ROWS = (
+    "the rows of an attestation were changed by hand or by a fault of the database's"
+    " disk: restore the database from a backup; until then `safegene evaluator"
+    " distrust` keeps it from counting"
+)
+
 REMEDIES = {
     Kind.MISSING: BRING_BACK,
     Kind.TRUNCATED: f"`fsck --repair` sets it aside; {BRING_BACK}",
@@ -47,6 +57,10 @@ REMEDIES = {
     Kind.WRONG_MANIFEST: "rows of a version were changed by hand or by a fault of the"
     " database's disk: restore the database from a backup",
     Kind.UNREADABLE: "the store does not give its bytes: look at its disk, then again",
+    Kind.WRONG_ENVELOPE: WRONG_ROWS,
+    Kind.WRONG_SUBJECT: WRONG_ROWS,
+    Kind.WRONG_SIGNATURE: WRONG_ROWS,
+    Kind.WRONG_FIGURES: WRONG_ROWS,
     Kind.BROKEN_CHAIN: "somebody has changed what was written down: docs/events.md",
     Kind.DANGLING_ALIAS: "move the alias to a version that is there",
     Kind.DANGLING_ROW: "rows were lost: restore the database from a backup",
@@ -67,10 +81,11 @@ class Finding:
 
     kind: Kind
     name: str
-    """Digest of the blob, key in the store, id of the upload, or the version."""
+    """Digest of the blob, key in the store, id of the upload, the version, or what was
+    said of it."""
     detail: str
     versions: tuple[str, ...] = ()
-    """Some of those that need it."""
+    """Some of those that need it, or that it is about."""
     key: str | None = None
     """Of what can be set aside."""
     expected_bytes: int | None = None
@@ -103,6 +118,7 @@ class Report:
     """What a check has looked at and found."""
 
     versions: int = 0
+    attestations: int = 0
     blobs: int = 0
     """Final keys that versions name."""
     hashed: int = 0
@@ -131,6 +147,7 @@ class Report:
         """As JSON."""
         return {
             "versions": self.versions,
+            "attestations": self.attestations,
             "blobs": self.blobs,
             "hashed": self.hashed,
             "hashed_bytes": self.hashed_bytes,

@@ -1,5 +1,7 @@
 """`fsck`: the rows against the blobs, and the blobs against their digests.
 
+And the envelopes of what is said of versions against their rows (`attested`).
+
 Rows are read first, in one snapshot, and the store after it: what is published
 meanwhile is then no missing blob, and what an upload promotes meanwhile is too young to
 be an orphan. Whatever is found is looked at once more before it is told, since versions
@@ -17,6 +19,7 @@ from safegene.artifact.manifest import FileEntry, Manifest
 from safegene.errors import ArtifactError, ManifestError
 from safegene_registry import publishing_repository, removal_repository
 from safegene_registry.care import check_repository
+from safegene_registry.care.attested import wrong_with
 from safegene_registry.care.check_repository import Dangling, VersionRow
 from safegene_registry.care.findings import WRONG_ROW, Finding, Kind, Report
 from safegene_registry.events import auditing, event_repository
@@ -69,6 +72,9 @@ def examine(services: Services, *, share: float = 1.0, seed: int = 0) -> Report:
         report.findings += dangling(check_repository.dangling_rows(session))
         report.findings += dangling(check_repository.astray_aliases(session))
         report.findings += broken_chains(session)
+        for attestation in check_repository.all_attestations(session):
+            report.attestations += 1
+            report.findings += wrong_with(attestation)
     kept = {each.key: each for each in services.store.inventory()}
     blobs = {str(each.digest): each for each in kept.values() if each.digest}
     report.blobs = len(needs)

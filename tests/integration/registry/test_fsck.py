@@ -3,9 +3,26 @@
 from uuid import UUID
 
 import pytest
+from safegene_registry.access import Scope
 from safegene_registry.care.findings import Kind
 from safegene_registry.care.fsck import drawn, examine
 from safegene_registry.care.repair import repair
+from support.attestations import an_evaluation, calibration_of
+from support.planted_attestations import (
+    KEY,
+    attest,
+    better_a_figure,
+    call_it_signed,
+    call_it_signed_by_another,
+    call_it_something_else,
+    call_it_unsigned,
+    change_what_was_said,
+    pretend_more_samples,
+    put_a_signature_on_what_was_not_signed,
+    put_a_statement_of_another_in_its_place,
+    put_no_envelope_in_its_place,
+    say_it_of_another_version,
+)
 from support.planted_damage import (
     Plant,
     change_a_manifest,
@@ -26,9 +43,11 @@ from support.planted_damage import (
     publish_wrong_segments,
     truncate,
 )
+from support.registry_app import bearer
 from support.stores import keys_of
 from support.versions import write_version
 
+from safegene.artifact.attestation.predicates import CalibrationMade, Provenance
 from safegene.artifact.digest import Digest
 from safegene.artifact.manifest import TENSORS_NAME
 
@@ -56,6 +75,17 @@ PLANTS: list[tuple[Kind, Plant]] = [
     (Kind.MISPLACED, misplace),
     (Kind.STALE_UPLOAD, leave_an_upload),
     (Kind.STALE_UPLOAD, forget_an_upload),
+    (Kind.WRONG_ENVELOPE, change_what_was_said),
+    (Kind.WRONG_ENVELOPE, put_no_envelope_in_its_place),
+    (Kind.WRONG_SUBJECT, say_it_of_another_version),
+    (Kind.WRONG_SUBJECT, put_a_statement_of_another_in_its_place),
+    (Kind.WRONG_SIGNATURE, call_it_signed),
+    (Kind.WRONG_SIGNATURE, call_it_unsigned),
+    (Kind.WRONG_SIGNATURE, call_it_signed_by_another),
+    (Kind.WRONG_SIGNATURE, put_a_signature_on_what_was_not_signed),
+    (Kind.WRONG_FIGURES, better_a_figure),
+    (Kind.WRONG_FIGURES, pretend_more_samples),
+    (Kind.WRONG_FIGURES, call_it_something_else),
 ]
 
 
@@ -75,6 +105,7 @@ def test_a_healthy_registry_has_nothing_to_tell(patient, tmp_path):
 
     assert report.findings == []
     assert (report.versions, report.blobs, report.hashed) == (1, 4, 4)
+    assert report.attestations == 0
     assert report.hashed_bytes == patient.manifest.size_bytes
 
 
@@ -85,6 +116,52 @@ def test_what_is_planted_is_found_and_nothing_else(patient, tmp_path, kind, plan
     name = plant(patient, tmp_path)
 
     assert found(patient) == [(kind, str(name))]
+
+
+def test_all_that_can_be_said_is_held_against_its_row(patient):
+    """Every kind of statement, signed or not, also of a version that was purged."""
+    digest = patient.manifest.digest
+    for said in (
+        an_evaluation(),
+        CalibrationMade(calibration=calibration_of(digest, gain="0.61")),
+        Provenance(builder="ci", tool="safegene/0.1.0"),
+    ):
+        attest(patient, None, said)
+        attest(patient, KEY, said)
+    owner = bearer(patient.registry.token_of("tests", Scope.ADMIN))
+    purged = patient.registry.client.post(
+        "/v1/vectors/acme/refusal/versions/1.0.0/purge",
+        json={"reason": "by law", "digest": str(digest)},
+        headers=owner,
+    )
+    assert purged.status_code == 200, purged.text
+
+    report = examine(patient.registry.services)
+
+    assert (report.findings, report.attestations) == ([], 6)
+
+
+def test_a_finding_about_an_attestation_says_what_its_row_has(patient, tmp_path):
+    better_a_figure(patient, tmp_path)
+
+    (finding,) = examine(patient.registry.services).findings
+
+    wanted = an_evaluation().harm.numbers[2]
+    assert finding.detail == f"harm_high: its row has 0.001, its statement {wanted}"
+    assert finding.versions == ("acme/refusal@1.0.0",)
+    assert "restore the database" in finding.plan
+
+
+def test_a_repair_leaves_attestations_alone(patient, tmp_path):
+    """The database refuses to change them, and nothing can be lost by that."""
+    better_a_figure(patient, tmp_path)
+    report = examine(patient.registry.services)
+
+    repair(patient.registry.services, report)
+
+    assert report.done == []
+    assert report.left == report.findings
+    assert report.is_damaged
 
 
 @pytest.mark.parametrize("plant", [leave_a_row, forget_the_size, misplace])

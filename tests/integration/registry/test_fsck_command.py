@@ -46,7 +46,7 @@ def test_the_command_says_what_is_wrong_and_what_to_do(patient, tmp_path, fsck):
     again, told, _ = fsck("--json", "--repair")
 
     assert healthy[:2] == (0, "")
-    assert "0 findings in 1 versions and 4 blobs" in healthy[2]
+    assert "0 findings in 1 versions, 0 attestations and 4 blobs" in healthy[2]
     assert (code, again) == (4, 4)
     lines = sorted(out.splitlines())
     assert lines[0].startswith(f"flipped {patient.tensors} (acme/refusal@1.0.0): its ")
