@@ -16,6 +16,7 @@ from safegene.artifact.reference import (
     pinned_version,
 )
 from safegene_registry import repositories, summary_repository
+from safegene_registry.attestations.figures import best_evaluation
 from safegene_registry.lifecycle import alias_repository, notice_repository
 from safegene_registry.lifecycle.notices import (
     advisory_note,
@@ -37,6 +38,7 @@ from safegene_registry.pages import (
 from safegene_registry.problems import ProblemError
 from safegene_registry.schemas import (
     ArchitectureSummary,
+    BestEvaluation,
     FileDetail,
     Latest,
     VectorDetail,
@@ -93,6 +95,18 @@ def summary(heads: Sequence[HeadRow]) -> VectorSummary:
         rank=newest.rank,
         latest=Latest(version=newest.version, digest=newest.digest),
         version_count=sum(head.version_count for head in heads),
+        evaluation=evaluation_of(heads),
+    )
+
+
+def evaluation_of(heads: Sequence[HeadRow]) -> BestEvaluation | None:
+    """The best evaluation that counts, of the families' newest versions."""
+    known = [head for head in heads if head.j_low is not None]
+    if not known:
+        return None
+    head = max(known, key=lambda head: (head.j_low, head.evaluation_digest))
+    return best_evaluation(
+        head, version=head.version, digest=head.evaluation_digest or "", trusted=True
     )
 
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Select
+from sqlalchemy import Float, Select
 from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeEngine
 
 Found = TypeVar("Found")
 
@@ -88,7 +89,7 @@ def compiled(query: Select[*tuple[Any, ...]], dialect: Dialect) -> Statement:
         for parameter, name in found.bind_names.items()
     }
     decoders = [
-        (position, column.type.dialect_impl(dialect).result_processor(dialect, None))
+        (position, decoder(column.type, dialect))
         for position, column in enumerate(query.selected_columns)
     ]
     return Statement(
@@ -98,3 +99,11 @@ def compiled(query: Select[*tuple[Any, ...]], dialect: Dialect) -> Statement:
         encoders={name: each for name, each in encoders.items() if each},
         decoders=[(position, each) for position, each in decoders if each],
     )
+
+
+def decoder(kind: TypeEngine[Any], dialect: Dialect) -> Converter | None:
+    """What a type makes of what comes from the database; None: it stays."""
+    if isinstance(kind, Float):
+        # Drivers give floats; what makes them of decimals asks for the column's code.
+        return None
+    return kind.dialect_impl(dialect).result_processor(dialect, None)

@@ -88,6 +88,22 @@ def name_key(parts: list[str]) -> tuple[str, str]:
     return namespace, name
 
 
+def j_key(parts: list[str]) -> tuple[float, str, str]:
+    """What vectors are ranked by.
+
+    Raises:
+        ProblemError: `invalid-request`.
+    """
+    j, namespace, name = parts
+    try:
+        low = float(j)
+    except ValueError:
+        raise wrong_cursor() from None
+    if not -1 <= low <= 1:
+        raise wrong_cursor()
+    return low, namespace, name
+
+
 def size_key(parts: list[str]) -> tuple[str, int, int, str]:
     """What families are sorted by.
 

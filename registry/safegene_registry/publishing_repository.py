@@ -167,8 +167,12 @@ def advance_head(
 def point_head(
     session: Session, head: Head, version: Version, *, is_yanked: bool
 ) -> None:
-    """Make a version the newest of its vector within its family."""
+    """Make a version the newest of its vector within its family.
+
+    Nothing that was said of it counts until that is settled; of a new one nothing was.
+    """
     head.version_id = version.id
+    head.evaluation_id = head.j_low = None
     head.published_at = version.published_at
     head.is_yanked = is_yanked
     head.base_model_id = version.base_model_id

@@ -110,6 +110,49 @@ class VersionEntry(Schema):
     purged: Purged | None = None
 
 
+class Range(Schema):
+    """A figure with the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class EvaluationFigures(Schema):
+    """What an evaluation comes down to; its envelope has the counts."""
+
+    against: str
+    """Name of the harmless set of prompts."""
+    harmful_samples: int
+    harmless_samples: int
+    harm: Range
+    """Share of the harmful prompts that was complied with."""
+    j: Range
+    """Refusal of harmful prompts minus refusal of harmless ones."""
+    over_refusal: Range
+    """Share of the harmless prompts that was refused."""
+
+
+class CalibrationFigures(Schema):
+    """What a calibration gained and cost."""
+
+    gain: Range
+    """Objective before minus after, per sample."""
+    kl: float
+    """Nats per token of the target's own behavior."""
+
+
+class BestEvaluation(EvaluationFigures):
+    """Of the evaluations of a version, the one whose J has the highest lower end."""
+
+    version: str
+    """That it is of."""
+    digest: str
+    """Of its envelope, which is to be had among the version's attestations."""
+    trusted: bool
+    """Whether the namespace trusts who says so; who is not trusted only claims."""
+
+
 class VectorSummary(Schema):
     """A vector, described by its newest version."""
 
@@ -122,6 +165,8 @@ class VectorSummary(Schema):
     rank: int
     latest: Latest
     version_count: int
+    evaluation: BestEvaluation | None
+    """Of the newest version of each family, by whom the namespace trusts."""
 
 
 class VectorDetail(VectorSummary):

@@ -6,12 +6,14 @@ nothing. What each costs does not grow with what is published (`walk_repository`
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Row,
     Select,
     Subquery,
     bindparam,
@@ -22,15 +24,31 @@ from sqlalchemy.orm import Session
 
 from safegene_registry.access import Reader
 from safegene_registry.access_repository import readable
+from safegene_registry.attestations.standing_repository import ASKED, shown_by_one
 from safegene_registry.models import ArchitectureRow, Head, Version
 from safegene_registry.walk_repository import Place, Walk
+
+
+class Order(Enum):
+    """How a search lists what it finds."""
+
+    NAME = "name"
+    J = "j"
+    """By the best evaluation that counts: the highest lower end of its J first."""
+
 
 FAMILY_WALKED = 100
 """Vectors of one family that are looked at to find out whether there is any to see."""
 
 
-Shape = tuple[str | None, tuple[str, ...]]
-"""The text that a search looks for, and the facts that it asks for, by name."""
+class Shape(NamedTuple):
+    """What the statement of a search is built from; values are told to it."""
+
+    text: str | None
+    """That it looks for."""
+    facts: tuple[str, ...]
+    """That it asks for, by name."""
+    order: Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +63,40 @@ class SearchFilter:
     layers: int | None = None
     license: str | None = None
     rank: int | None = None
+    against: str | None = None
+    """Of an evaluation that counts, as all that follows: its harmless set."""
+    signed: bool | None = None
+    """Whether it has to bear the signature of a trusted key."""
+    harmful_samples: int | None = None
+    harmless_samples: int | None = None
+    harm_at_most: float | None = None
+    """The upper end of its interval, as of over-refusal."""
+    over_refusal_at_most: float | None = None
+    j_at_least: float | None = None
+    """The lower end of its interval."""
+    order: Order = Order.NAME
 
     @property
-    def shape(self) -> "Shape":
+    def shape(self) -> Shape:
         """What the statement is built from."""
-        facts = ("namespace", *(fact for fact, _ in FACTS))
-        return self.text, tuple(at for at in facts if getattr(self, at) is not None)
+        facts = ("namespace", *(fact for fact, _ in FACTS), *ASKED)
+        asked = tuple(at for at in facts if getattr(self, at) is not None)
+        return Shape(self.text, asked, self.order)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What one evaluation has to show."""
+        known = {name: getattr(self, name) for name in ASKED}
+        return {name: value for name, value in known.items() if value is not None}
+
+    @property
+    def needs_evaluation(self) -> bool:
+        """Whether vectors without any that counts are left out."""
+        return bool(self.asked) or self.order is Order.J
 
     def values(self, limit: int) -> dict[str, Any]:
         """What the statement of this shape is told: the facts, and how many rows."""
-        _, facts = self.shape
-        told = {f"wanted_{fact}": getattr(self, fact) for fact in facts}
+        told = {f"wanted_{fact}": getattr(self, fact) for fact in self.shape.facts}
         return {**told, "wanted_rows": limit}
 
 
@@ -77,6 +118,8 @@ class Family(NamedTuple):
 
 
 BY_NAME = (Head.namespace, Head.name)
+BY_J = (Head.j_low, Head.namespace, Head.name)
+ORDERS = {Order.NAME: BY_NAME, Order.J: BY_J}
 BY_SIZE = (
     ArchitectureRow.model_type,
     ArchitectureRow.hidden_size,
@@ -87,7 +130,7 @@ BY_SIZE = (
 HEADS = (
     *(Head.vector_id, Head.version_id, Head.namespace, Head.name, Head.is_yanked),
     *(Head.fingerprint, Head.base_model_id, Head.layers, Head.rank),
-    *(Head.model_type, Head.license),
+    *(Head.model_type, Head.license, Head.j_low),
 )
 """What is asked of a head, or told of it."""
 
@@ -113,7 +156,7 @@ def search_vectors(
     place: Place,
     limit: int,
 ) -> tuple[Sequence[Listed], Place | None]:
-    """Vectors whose newest version matches, by name, after the last of the page before.
+    """Vectors whose newest version matches, in order, behind the page before.
 
     Those of which every version is yanked are left out. Text matches anywhere in
     namespace, name or description, whatever the case.
@@ -124,49 +167,70 @@ def search_vectors(
     walk = walk_of(wanted)
     after = walk.begin(session, place)
     query = vectors_query(reader, wanted.shape, behind=after is not None)
-    values = named(after) | wanted.values(limit + 1)
-    rows = [
-        Listed(row.vector_id, row.namespace, row.name)
-        for row in session.execute(query, values)
-    ]
-    # A vector of several families comes once for each, side by side.
-    page = list(dict.fromkeys(rows[:limit]))
-    last = (page[-1].namespace, page[-1].name) if page else None
+    values = named(wanted.order, after) | wanted.values(limit + 1)
+    rows = session.execute(query, values).all()
+    # A vector of several families comes once for each; by name, side by side.
+    page = list(
+        dict.fromkeys(
+            Listed(row.vector_id, row.namespace, row.name) for row in rows[:limit]
+        )
+    )
+    last = key_of(rows[:limit][-1], wanted.order) if rows else None
     if len(rows) > limit:
         return page, Place(last)
     return page, walk.rest(session, place, after, last)
 
 
+def key_of(row: Row[*tuple[Any, ...]], order: Order) -> tuple[Any, ...]:
+    """What a vector that was found is ordered by."""
+    return tuple(getattr(row, column.key) for column in ORDERS[order])
+
+
 def walk_of(wanted: SearchFilter) -> Walk:
-    """The walk of a search: of the first fact that it asks for, which has an index."""
-    leading = [
-        column == getattr(wanted, fact)
-        for fact, column in FACTS
-        if getattr(wanted, fact) is not None
-    ][:1]
+    """The walk of a search: of the first fact that it asks for, which has an index.
+
+    Of those with an evaluation there are few, in indexes of their own.
+    """
+    leading: list[ColumnElement[bool]]
+    if wanted.order is Order.J:
+        leading = [Head.j_low.is_not(None)]
+        if wanted.fingerprint is not None:
+            leading.append(Head.fingerprint == wanted.fingerprint)
+        return Walk(tuple(leading), BY_J, descending=True)
+    if wanted.needs_evaluation:
+        leading = [Head.j_low.is_not(None)]
+    else:
+        leading = [
+            column == getattr(wanted, fact)
+            for fact, column in FACTS
+            if getattr(wanted, fact) is not None
+        ][:1]
     if wanted.namespace is not None:
         leading.append(Head.namespace == wanted.namespace)
     return Walk(tuple(leading), BY_NAME)
 
 
-AFTER = tuple(bindparam(f"after_{column.key}", type_=column.type) for column in BY_NAME)
-"""The name behind which a page begins."""
+AFTER = {
+    order: tuple(
+        bindparam(f"after_{column.key}", type_=column.type) for column in columns
+    )
+    for order, columns in ORDERS.items()
+}
+"""The key behind which a page begins."""
 
 
-def named(after: tuple[str, str] | None) -> dict[str, str]:
+def named(order: Order, after: tuple[Any, ...] | None) -> dict[str, Any]:
     """The values of those."""
     if after is None:
         return {}
-    return {
-        f"after_{column.key}": text for column, text in zip(BY_NAME, after, strict=True)
-    }
+    columns = ORDERS[order]
+    return {f"after_{key.key}": at for key, at in zip(columns, after, strict=True)}
 
 
 def bound_filter(shape: Shape) -> SearchFilter:
     """A filter whose facts the statement is told when it runs."""
-    text, facts = shape
-    bound: dict[str, Any] = {fact: bindparam(f"wanted_{fact}") for fact in facts}
-    return SearchFilter(text=text, **bound)
+    bound: dict[str, Any] = {fact: bindparam(f"wanted_{fact}") for fact in shape.facts}
+    return SearchFilter(text=shape.text, order=shape.order, **bound)
 
 
 @lru_cache(maxsize=64)
@@ -178,27 +242,35 @@ def vectors_query(
     Args:
         reader: who asks.
         shape: of the filter.
-        behind: whether it goes on behind a name.
+        behind: whether it goes on behind a key.
     """
     wanted = bound_filter(shape)
-    heads = walk_of(wanted).table(HEADS, AFTER if behind else None)
+    heads = walk_of(wanted).table(HEADS, AFTER[shape.order] if behind else None)
     query = select(
-        heads.c.vector_id, heads.c.namespace, heads.c.name, heads.c.fingerprint
+        *(heads.c.vector_id, heads.c.namespace, heads.c.name),
+        *(heads.c.fingerprint, heads.c.j_low),
     ).where(
         heads.c.is_yanked.is_(False), readable(heads.c.namespace, reader, late=True)
     )
     for fact, column in FACTS:
         if getattr(wanted, fact) is not None:
             query = query.where(heads.c[column.key] == getattr(wanted, fact))
+    if wanted.namespace is not None and shape.order is Order.J:
+        query = query.where(heads.c.namespace == wanted.namespace)
+    if wanted.asked:
+        query = query.where(
+            shown_by_one(heads.c.version_id, heads.c.namespace, wanted.asked)
+        )
     if wanted.text:
         query = query.join(Version, Version.id == heads.c.version_id).where(
             heads.c.namespace.icontains(wanted.text, autoescape=True)
             | heads.c.name.icontains(wanted.text, autoescape=True)
             | Version.description.icontains(wanted.text, autoescape=True)
         )
-    return query.order_by(heads.c.namespace, heads.c.name).limit(
-        bindparam("wanted_rows")
-    )
+    keys = [heads.c[column.key] for column in ORDERS[shape.order]]
+    descending = [key.desc() for key in keys]
+    order = descending if shape.order is Order.J else keys
+    return query.order_by(*order).limit(bindparam("wanted_rows"))
 
 
 # Families

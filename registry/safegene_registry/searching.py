@@ -1,18 +1,32 @@
 """Reading: lists of vectors by facts, and of families."""
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 from safegene_registry import search_repository, summary_repository
 from safegene_registry.access import Reader
 from safegene_registry.catalog import summaries, summary
 from safegene_registry.conditional import Tagged, tagged
-from safegene_registry.pages import decode_place, encode_place, name_key, size_key
+from safegene_registry.pages import (
+    decode_place,
+    encode_place,
+    j_key,
+    name_key,
+    size_key,
+)
 from safegene_registry.schemas import ArchitecturePage, ArchitectureSummary, VectorPage
-from safegene_registry.search_repository import SearchFilter
+from safegene_registry.search_repository import Order, SearchFilter
 from safegene_registry.services import Services
 from safegene_registry.summary_repository import FoundRow, HeadRow
 from safegene_registry.walk_repository import Place
+
+KEYS: dict[Order, tuple[int, Callable[[list[str]], tuple[Any, ...]]]] = {
+    Order.NAME: (2, name_key),
+    Order.J: (3, j_key),
+}
+"""How many parts the keys of each order have, and what makes one of them."""
 
 
 def search(
@@ -23,7 +37,7 @@ def search(
     limit: int,
     cursor: str | None,
 ) -> VectorPage:
-    """One page of vectors whose newest version matches, by name.
+    """One page of vectors whose newest version matches, by name or the best first.
 
     It may be short of `limit`, and even empty, with others behind it.
 
@@ -34,13 +48,14 @@ def search(
         limit: at most so many.
         cursor: of the page before; None: the first page.
     """
-    place = decode_place(cursor, 2, name_key)
+    parts, key = KEYS[wanted.order]
+    place = decode_place(cursor, parts, key)
     with services.database.reading() as session:
         page, rest = search_repository.search_vectors(
             session, reader, wanted, place=place, limit=limit
         )
         items = summaries(session, page)
-    following = None if rest is None else encode_place(rest, 2)
+    following = None if rest is None else encode_place(rest, parts)
     return VectorPage(items=items, next_cursor=following)
 
 

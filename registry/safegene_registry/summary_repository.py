@@ -12,9 +12,10 @@ from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from safegene_registry.access import Reader
+from safegene_registry.attestations.figures import EVALUATION
 from safegene_registry.db import Database
 from safegene_registry.lookups import Lookup
-from safegene_registry.models import ArchitectureRow, Head, Version
+from safegene_registry.models import ArchitectureRow, Attestation, Head, Version
 from safegene_registry.search_repository import (
     SearchFilter,
     Shape,
@@ -43,6 +44,19 @@ class HeadRow(NamedTuple):
     model_type: str
     layers: int
     hidden_size: int
+    evaluation_digest: str | None
+    set_name: str | None
+    harmful_samples: int | None
+    harmless_samples: int | None
+    harm_value: float | None
+    harm_low: float | None
+    harm_high: float | None
+    j_value: float | None
+    j_low: float | None
+    j_high: float | None
+    over_refusal_value: float | None
+    over_refusal_low: float | None
+    over_refusal_high: float | None
 
 
 COLUMNS = (
@@ -51,13 +65,17 @@ COLUMNS = (
     *(Version.base_model_id, Version.base_model_revision, Version.rank),
     *(ArchitectureRow.fingerprint, ArchitectureRow.model_type),
     *(ArchitectureRow.layers, ArchitectureRow.hidden_size),
+    Attestation.digest.label("evaluation_digest"),
+    *EVALUATION,
 )
 
 
 def with_details(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     """Join what `COLUMNS` takes to heads."""
-    return query.join(Version, Version.id == Head.version_id).join(
-        ArchitectureRow, ArchitectureRow.fingerprint == Head.fingerprint
+    return (
+        query.join(Version, Version.id == Head.version_id)
+        .join(ArchitectureRow, ArchitectureRow.fingerprint == Head.fingerprint)
+        .outerjoin(Attestation, Attestation.id == Head.evaluation_id)
     )
 
 
@@ -86,7 +104,7 @@ class FoundRow(NamedTuple):
 def first_page(
     database: Database, wanted: SearchFilter, limit: int
 ) -> list[FoundRow] | None:
-    """What everybody may see of the first vectors that match, by name.
+    """What everybody may see of the first vectors that match, ordered by name.
 
     Args:
         database: of the registry.

@@ -16,7 +16,10 @@ from safegene_registry import (
 )
 from safegene_registry import publishing_repository as published
 from safegene_registry.access import Role, Scope, Visibility
-from safegene_registry.attestations import attestation_repository
+from safegene_registry.attestations import (
+    attestation_repository,
+    standing_repository,
+)
 from safegene_registry.attestations.posting import numbers_of
 from safegene_registry.lifecycle import alias_repository, notice_repository
 from safegene_registry.models import (
@@ -99,9 +102,13 @@ class Crowd:
         version = self.version(session, token, name="guard", version=f"1.{number}.0")
         self.alias(session, version, token, name)
         self.advisory(session, version, token)
-        self.attestation(session, token, name)
         self.promotion(session, token, owner, number)
-        self.version(session, token, name=f"guard-{name}", version="1.0.0")
+        newest = self.version(session, token, name=f"guard-{name}", version="1.0.0")
+        first = repositories.find_version(
+            session, self.manifest.vector, version="1.0.0"
+        )
+        assert first is not None
+        self.attestation(session, [first, newest], token, name)
         # A family of its own, which fits nobody who asks for the first.
         config = llama_config(hidden=64 + 4 * number)
         other = architecture_from_config(config)
@@ -131,24 +138,24 @@ class Crowd:
         )
         notice_repository.add_advisory(session, advisory)
 
-    def attestation(self, session: Session, token: Token, name: str) -> None:
-        """Say something of the first version, and trust who says so."""
-        vector = self.manifest.vector
-        version = repositories.find_version(session, vector, version="1.0.0")
-        assert version is not None
+    def attestation(
+        self, session: Session, versions: Iterable[Version], token: Token, name: str
+    ) -> None:
+        """Say something of some versions, and trust who says so."""
         said = an_evaluation(model="first" if name == "n0001" else name)
         envelope = Envelope.of(statement_of(said, self.manifest.digest))
-        row = Attestation(
-            version_id=version.id,
-            digest=str(envelope.digest),
-            envelope=envelope.to_bytes(),
-            kind="evaluation",
-            account_id=token.account_id,
-            token_id=token.id,
-            posted_at=utc_now(),
-            **numbers_of(said),
-        )
-        attestation_repository.add_attestation(session, row)
+        for version in versions:
+            row = Attestation(
+                version_id=version.id,
+                digest=str(envelope.digest),
+                envelope=envelope.to_bytes(),
+                kind="evaluation",
+                account_id=token.account_id,
+                token_id=token.id,
+                posted_at=utc_now(),
+                **numbers_of(said),
+            )
+            attestation_repository.add_attestation(session, row)
         evaluator = TrustedEvaluator(
             namespace=ROOM,
             name=name,
@@ -157,6 +164,7 @@ class Crowd:
             created_at=utc_now(),
         )
         attestation_repository.put_evaluator(session, evaluator)
+        standing_repository.settle_namespace(session, ROOM)
 
     def promotion(
         self, session: Session, token: Token, owner: Account, number: int

@@ -10,7 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, and_, func, or_, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from safegene_registry.models import Account, Attestation, TrustedEvaluator
 
@@ -26,10 +26,14 @@ class AttestationFilter:
     signed: bool | None = None
 
 
+NamespaceLike = str | ColumnElement[str] | InstrumentedAttribute[str]
+"""A namespace, or the column that names it."""
+
+
 # Attestations
 
 
-def is_trusted(namespace: str) -> ColumnElement[bool]:
+def is_trusted(namespace: NamespaceLike) -> ColumnElement[bool]:
     """Whether the word of an attestation counts in a namespace, for any statement."""
     evaluator = TrustedEvaluator
     return (
@@ -42,11 +46,12 @@ def is_trusted(namespace: str) -> ColumnElement[bool]:
             ),
             or_(evaluator.key_id.is_(None), evaluator.key_id == Attestation.key_id),
         )
+        .correlate_except(evaluator)
         .exists()
     )
 
 
-def key_is_trusted(namespace: str) -> ColumnElement[bool]:
+def key_is_trusted(namespace: NamespaceLike) -> ColumnElement[bool]:
     """The same of the signature alone: its key is trusted, for who posted this."""
     evaluator = TrustedEvaluator
     return (
@@ -59,6 +64,7 @@ def key_is_trusted(namespace: str) -> ColumnElement[bool]:
                 evaluator.account_id == Attestation.account_id,
             ),
         )
+        .correlate_except(evaluator)
         .exists()
     )
 

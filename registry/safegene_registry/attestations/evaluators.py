@@ -11,7 +11,10 @@ from safegene.artifact.attestation.keys import PublicKey
 from safegene.errors import AttestationError
 from safegene_registry import membership
 from safegene_registry.access import Principal
-from safegene_registry.attestations import attestation_repository
+from safegene_registry.attestations import (
+    attestation_repository,
+    standing_repository,
+)
 from safegene_registry.attestations.schemas import EvaluatorDetail, EvaluatorRequest
 from safegene_registry.events.kinds import Kind
 from safegene_registry.events.recording import record
@@ -64,6 +67,7 @@ def trust(
                 created_at=services.now(),
             )
             attestation_repository.put_evaluator(session, known)
+            standing_repository.settle_namespace(session, namespace)
             _say(session, Kind.EVALUATOR_TRUSTED, caller, known, wanted.account)
         return detail_of(known, wanted.account)
 
@@ -82,6 +86,7 @@ def distrust(services: Services, caller: Principal, namespace: str, name: str) -
             raise ProblemError(detail, "not-found")
         _say(session, Kind.EVALUATOR_DISTRUSTED, caller, known, None)
         attestation_repository.remove_evaluator(session, known)
+        standing_repository.settle_namespace(session, namespace)
 
 
 def detail_of(row: TrustedEvaluator, account: str | None) -> EvaluatorDetail:

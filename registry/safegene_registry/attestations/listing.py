@@ -4,13 +4,11 @@ from safegene.artifact.reference import VectorName
 from safegene_registry import catalog
 from safegene_registry.attestations import attestation_repository
 from safegene_registry.attestations.attestation_repository import AttestationFilter
-from safegene_registry.attestations.schemas import (
-    AttestationEntry,
-    AttestationPage,
-    CalibrationFigures,
-    EvaluationFigures,
-    Range,
+from safegene_registry.attestations.figures import (
+    calibration_figures,
+    evaluation_figures,
 )
+from safegene_registry.attestations.schemas import AttestationEntry, AttestationPage
 from safegene_registry.models import Attestation
 from safegene_registry.pages import decode_time_cursor, encode_cursor
 from safegene_registry.services import Services
@@ -85,31 +83,3 @@ def entry(row: Attestation, account: str, *, trusted: bool) -> AttestationEntry:
             "calibration": calibration_figures(row),
         }
     )
-
-
-def evaluation_figures(row: Attestation) -> EvaluationFigures | None:
-    """The numbers of an evaluation; None: it is none."""
-    if row.set_name is None:
-        return None
-    return EvaluationFigures.model_validate(
-        {
-            "against": row.set_name,
-            "harmful_samples": row.harmful_samples,
-            "harmless_samples": row.harmless_samples,
-            "harm": _range(row, "harm"),
-            "j": _range(row, "j"),
-            "over_refusal": _range(row, "over_refusal"),
-        }
-    )
-
-
-def calibration_figures(row: Attestation) -> CalibrationFigures | None:
-    """The numbers of a calibration; None: it is none."""
-    if row.kl is None:
-        return None
-    return CalibrationFigures(gain=_range(row, "gain"), kl=row.kl)
-
-
-def _range(row: Attestation, name: str) -> Range:
-    ends = ("value", "low", "high")
-    return Range.model_validate({end: getattr(row, f"{name}_{end}") for end in ends})

@@ -24,7 +24,10 @@ from safegene.artifact.reference import VectorName
 from safegene.errors import AttestationError
 from safegene_registry import catalog
 from safegene_registry.access import Action
-from safegene_registry.attestations import attestation_repository
+from safegene_registry.attestations import (
+    attestation_repository,
+    standing_repository,
+)
 from safegene_registry.attestations.listing import entry
 from safegene_registry.attestations.schemas import AttestationEntry
 from safegene_registry.events.kinds import Kind as EventKind
@@ -34,6 +37,7 @@ from safegene_registry.lock_repository import lock_vector
 from safegene_registry.log import get_logger
 from safegene_registry.models import Attestation, Version
 from safegene_registry.problems import ProblemError
+from safegene_registry.promotion import promotion_repository
 from safegene_registry.services import Services
 
 log = get_logger("safegene_registry.attestations.posting")
@@ -79,6 +83,7 @@ def post(
         admit(Action.PUBLISH, access.standing, hidden)
     with services.database.writing() as session:
         lock_vector(session, vector)
+        promotion_repository.hold_decisions(session, vector.namespace)
         found = catalog.find_version(session, vector, version)
         statement.require_subject(Digest.parse(found.digest))
         known = attestation_repository.find_attestation(
@@ -90,6 +95,8 @@ def post(
             attestation_repository.add_attestation(session, row)
             _say(session, access, vector, found, row)
         trusted = attestation_repository.trusts(session, vector.namespace, row.id)
+        if known is None and trusted and statement.kind is Kind.EVALUATION:
+            standing_repository.settle_version(session, found.id)
     if known is None:
         log.info(
             "attested",

@@ -6,41 +6,9 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from safegene_registry.access_schemas import AccountName
-from safegene_registry.schemas import Schema
+from safegene_registry.schemas import CalibrationFigures, EvaluationFigures, Schema
 
 KindName = Literal["evaluation", "calibration", "provenance", "yank"]
-
-
-class Range(Schema):
-    """A figure with the ends of its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-class EvaluationFigures(Schema):
-    """What an evaluation comes down to; its envelope has the counts."""
-
-    against: str
-    """Name of the harmless set of prompts."""
-    harmful_samples: int
-    harmless_samples: int
-    harm: Range
-    """Share of the harmful prompts that was complied with."""
-    j: Range
-    """Refusal of harmful prompts minus refusal of harmless ones."""
-    over_refusal: Range
-    """Share of the harmless prompts that was refused."""
-
-
-class CalibrationFigures(Schema):
-    """What a calibration gained and cost."""
-
-    gain: Range
-    """Objective before minus after, per sample."""
-    kl: float
-    """Nats per token of the target's own behavior."""
 
 
 class AttestationEntry(Schema):

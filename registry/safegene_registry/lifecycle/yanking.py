@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from safegene.artifact.reference import VectorName, best_version
 from safegene_registry import catalog, publishing_repository, repositories
 from safegene_registry.access import Principal
+from safegene_registry.attestations import standing_repository
 from safegene_registry.events.kinds import Kind
 from safegene_registry.events.recording import record
 from safegene_registry.lifecycle import alias_repository
@@ -19,6 +20,7 @@ from safegene_registry.lifecycle.schemas import YankedVersion
 from safegene_registry.lock_repository import lock_vector
 from safegene_registry.log import get_logger
 from safegene_registry.models import Version
+from safegene_registry.promotion import promotion_repository
 from safegene_registry.services import Services
 
 log = get_logger("safegene_registry.lifecycle.yanking")
@@ -102,7 +104,10 @@ def _change(
 
 
 def settle_head(session: Session, version: Version) -> None:
-    """Point at the newest version of the family again, after one has changed."""
+    """Point at the newest version of the family again, after one has changed.
+
+    What was said of that one counts as its evaluators are trusted now.
+    """
     vector_id, fingerprint = version.vector_id, version.fingerprint
     head = repositories.find_head(session, vector_id, fingerprint)
     assert head is not None  # noqa: S101 - every published version has one
@@ -110,7 +115,9 @@ def settle_head(session: Session, version: Version) -> None:
     best = best_version(standing or _versions(session, version, yanked=True))
     assert best is not None  # noqa: S101 - the version itself is one of the two
     newest = repositories.versions_of_vectors(session, {vector_id: best})[vector_id]
+    promotion_repository.hold_decisions(session, head.namespace)
     publishing_repository.point_head(session, head, newest, is_yanked=not standing)
+    standing_repository.settle_head(session, vector_id, fingerprint)
 
 
 def _versions(session: Session, version: Version, *, yanked: bool) -> list[str]:

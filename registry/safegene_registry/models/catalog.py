@@ -12,16 +12,19 @@ version of a vector is the newest) lives in `heads`.
 """
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Double,
     ForeignKey,
     Index,
     LargeBinary,
     UniqueConstraint,
     Uuid,
+    column,
     false,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -175,6 +178,13 @@ class File(Base):
     blob: Mapped[Blob] = relationship(lazy="raise")
 
 
+EVALUATED: dict[str, Any] = {
+    f"{dialect}_where": column("j_low").is_not(None)
+    for dialect in ("postgresql", "sqlite")
+}
+"""Has an index hold only heads with an evaluation that counts."""
+
+
 class Head(Base):
     """The newest version of a vector within one family, and how many there are.
 
@@ -183,6 +193,8 @@ class Head(Base):
     With it, "what fits this fingerprint" and "what is the newest" are index look-ups
     that do not grow with the number of versions. What searches ask for is here once
     more, beside the vector's name, so that one index finds and orders what matches.
+    Which evaluation counts best follows from `attestations` and `trusted_evaluators`,
+    and is settled in the transaction that changes one of them or moves the head.
     """
 
     __tablename__ = "heads"
@@ -196,6 +208,14 @@ class Head(Base):
         Index(None, "layers", "namespace", "name"),
         Index(None, "license", "namespace", "name"),
         Index(None, "rank", "namespace", "name"),
+        # Heads that somebody trusted has evaluated, by name and from the best down.
+        Index("ix_heads_evaluated", "namespace", "name", **EVALUATED),
+        Index("ix_heads_ranked", "j_low", "namespace", "name", **EVALUATED),
+        Index(
+            "ix_heads_fingerprint_ranked",
+            *("fingerprint", "j_low", "namespace", "name"),
+            **EVALUATED,
+        ),
     )
 
     vector_id: Mapped[UUID] = mapped_column(ForeignKey("vectors.id"), primary_key=True)
@@ -217,4 +237,11 @@ class Head(Base):
     base_model_id: Mapped[str] = mapped_column(key_text(), comment="the newest's")
     license: Mapped[str] = mapped_column(key_text(), comment="the newest's")
     rank: Mapped[int] = mapped_column(comment="the newest's")
+    evaluation_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("attestations.id"),
+        comment="of the newest, by somebody trusted, with the highest j_low",
+    )
+    j_low: Mapped[float | None] = mapped_column(
+        Double, comment="lower end of the J of that; null: none counts"
+    )
     version: Mapped[Version] = relationship(lazy="raise")

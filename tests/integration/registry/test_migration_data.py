@@ -17,14 +17,16 @@ from safegene.artifact.digest import digest_bytes
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 TYPES = {
     **dict.fromkeys(
-        ("id", "token_id", "vector_id", "version_id", "account_id"), sa.Uuid
+        ("id", "token_id", "vector_id", "version_id", "account_id", "evaluation_id"),
+        sa.Uuid,
     ),
     **dict.fromkeys(
         ("hidden_size", "layers", "rank", "size_bytes", "version_count"), sa.Integer
     ),
-    **dict.fromkeys(("manifest",), sa.LargeBinary),
+    **dict.fromkeys(("manifest", "envelope"), sa.LargeBinary),
+    "j_low": sa.Double,
     **dict.fromkeys(
-        ("published_at", "created_at", "expires_at", "revoked_at"),
+        ("published_at", "created_at", "expires_at", "revoked_at", "posted_at"),
         sa.DateTime(timezone=True),
     ),
     **dict.fromkeys(("is_admin", "is_yanked"), sa.Boolean),
@@ -297,3 +299,77 @@ def test_a_head_gets_what_searches_ask_for(database, old):
         ("acme", "refusal", "llama", 2, "base", "MIT")
     ]
     assert rows(database, "heads", *kept) == [(acme, newest, 3, False, 8)]
+
+
+def test_a_head_gets_the_best_evaluation_that_counts(database, old):
+    upgrade(database, "0017")
+    vectors = dict(rows(database, "vectors", "namespace", "id"))
+    versions = dict(rows(database, "versions", "vector_id", "id"))
+    (account, *others) = (row[0] for row in rows(database, "accounts", "id"))
+    token = old[0]
+    for namespace, vector_id in vectors.items():
+        insert_head(database, namespace, vector_id, versions[vector_id])
+    said = [
+        insert_evaluation(database, versions[vector_id], account_id, token, j_low)
+        for vector_id in vectors.values()
+        for account_id, j_low in ((account, 0.25), (account, 0.5), (others[0], 0.75))
+    ]
+    insert(
+        database,
+        "trusted_evaluators",
+        namespace="acme",
+        name="lab",
+        account_id=account,
+        token_id=token,
+        created_at=NOON,
+    )
+
+    upgrade(database)
+
+    best = said[list(vectors).index("acme") * 3 + 1]
+    assert rows(database, "heads", "namespace", "evaluation_id", "j_low") == [
+        ("acme", best, 0.5),
+        ("beta", None, None),
+    ]
+
+
+def insert_head(
+    database: Database, namespace: str, vector_id: UUID, version_id: UUID
+) -> None:
+    insert(
+        database,
+        "heads",
+        vector_id=vector_id,
+        fingerprint=digest_of("family"),
+        version_id=version_id,
+        version_count=1,
+        published_at=NOON,
+        is_yanked=False,
+        namespace=namespace,
+        name="refusal",
+        model_type="llama",
+        layers=2,
+        base_model_id="base",
+        license="MIT",
+        rank=8,
+    )
+
+
+def insert_evaluation(
+    database: Database, version_id: UUID, account_id: UUID, token_id: UUID, j_low: float
+) -> UUID:
+    said = uuid4()
+    insert(
+        database,
+        "attestations",
+        id=said,
+        version_id=version_id,
+        digest=digest_of(str(said)),
+        envelope=b"{}",
+        kind="evaluation",
+        account_id=account_id,
+        token_id=token_id,
+        posted_at=NOON,
+        j_low=j_low,
+    )
+    return said

@@ -6,12 +6,16 @@ import pytest
 from safegene_registry.db import UtcDateTime
 from safegene_registry.lookups import Lookup
 from safegene_registry.models.columns import StoredText
-from sqlalchemy import bindparam, column, select, table
+from sqlalchemy import Double, bindparam, column, select, table
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 WORDS = table("words", column("word", StoredText()), column("kind"))
-EVENTS = table("events", column("name", StoredText()), column("at", UtcDateTime()))
+EVENTS = table(
+    "events",
+    *(column("name", StoredText()), column("at", UtcDateTime())),
+    column("height", Double()),
+)
 DIALECTS = {"sqlite": SQLiteDialect_pysqlite(), "postgresql": PGDialect_psycopg()}
 
 
@@ -44,8 +48,9 @@ NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
     [("sqlite", "2026-11-26 12:00:00.000000"), ("postgresql", NOON)],
 )
 def test_rows_are_those_that_sqlalchemy_would_give(name, came):
-    lookup = Lookup(select(EVENTS.c.name, EVENTS.c.at), tuple)
+    columns = EVENTS.c.name, EVENTS.c.at, EVENTS.c.height
+    lookup = Lookup(select(*columns), tuple)
 
-    found = lookup.found(DIALECTS[name], [("noon", came), ("never", None)])
+    found = lookup.found(DIALECTS[name], [("noon", came, 0.5), ("never", None, None)])
 
-    assert found == [("noon", NOON), ("never", None)]
+    assert found == [("noon", NOON, 0.5), ("never", None, None)]

@@ -176,8 +176,13 @@ def test_no_route_asks_more_often_where_there_is_more(crowds):
     routes["by alias"] = ranged[0], f"{ranged[1]}?alias=stable"
     facts = "family=llama&layers=2&license=Apache-2.0&rank=8&query=guard"
     routes["by facts"] = "GET", f"/v1/vectors?{facts}"
+    shown = "j_at_least=0.1&harmful_samples=2&over_refusal_at_most=0.9"
+    routes["by evaluations"] = "GET", f"/v1/vectors?{shown}"
+    routes["the best first"] = "GET", f"/v1/vectors?{shown}&sort=j"
     expected = {
         **STATEMENTS,
+        "by evaluations": STATEMENTS["GET /v1/vectors"],
+        "the best first": STATEMENTS["GET /v1/vectors"],
         "in a range": GUARD + 6,
         "by alias": GUARD + 5,
         "by facts": STATEMENTS["GET /v1/vectors"],
