@@ -5,11 +5,16 @@ import os
 import pytest
 from support.attestations import calibration_of
 from support.evaluations import evaluation
-from support.registry_server import make_token
 from support.versions import write_version
 
 from safegene.artifact.attestation.keys import PrivateKey
 from safegene.evaluation.report import Report
+
+
+@pytest.fixture(scope="module")
+def registry_server(each_registry_server):
+    """On every kind of backend."""
+    return each_registry_server
 
 
 @pytest.fixture
@@ -23,15 +28,13 @@ def guard(safegene):
 
 @pytest.fixture
 def owner(safegene, registry_server):
-    token = make_token(registry_server.data, scope="admin")
-    return safegene.having(SAFEGENE_TOKEN=token)
+    return safegene.having(SAFEGENE_TOKEN=registry_server.token_of(scope="admin"))
 
 
 @pytest.fixture
 def lab(safegene, registry_server):
     """The command of an account that has no role in the namespace."""
-    token = make_token(registry_server.data, account="lab")
-    return safegene.having(SAFEGENE_TOKEN=token)
+    return safegene.having(SAFEGENE_TOKEN=registry_server.token_of("lab"))
 
 
 def write_report(place, digest, refused):

@@ -2,10 +2,8 @@
 
 import json
 import os
-import subprocess
 
 import pytest
-from support.registry_server import COMMAND, make_token
 from support.versions import write_version
 
 POLICY = {
@@ -23,6 +21,12 @@ POLICY = {
 SECOND = {"policy": 1, "rules": [{"alias": "stable", "approvals": 1}]}
 
 
+@pytest.fixture(scope="module")
+def registry_server(each_registry_server):
+    """On every kind of backend."""
+    return each_registry_server
+
+
 @pytest.fixture
 def guard(safegene):
     """A vector with one version; its name."""
@@ -35,24 +39,15 @@ def guard(safegene):
 @pytest.fixture
 def owner(safegene, registry_server):
     """The command with the token of who published, which may decide."""
-    token = make_token(registry_server.data, scope="admin")
-    return safegene.having(SAFEGENE_TOKEN=token)
+    return safegene.having(SAFEGENE_TOKEN=registry_server.token_of(scope="admin"))
 
 
 @pytest.fixture
 def second(safegene, registry_server, guard):
     """The command with the token of another member."""
-    data = registry_server.data
-    token = make_token(data, account="second")
-    namespace = guard.partition("/")[0]
-    subprocess.run(
-        [
-            *(*COMMAND, "member", "add", "--data", data, namespace, "second"),
-            *("--role", "publisher"),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    token = registry_server.token_of("second")
+    member = (guard.partition("/")[0], "second", "--role", "publisher")
+    registry_server.operate("member", "add", *member)
     return safegene.having(SAFEGENE_TOKEN=token)
 
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -36,6 +36,23 @@ class RunningRegistry:
     process: subprocess.Popen[bytes]
     log: Path
     """What it wrote to standard error."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What it was started with: where it keeps things, if not in `data`."""
+
+    def token_of(self, account: str | None = None, *, scope: str = "publish") -> str:
+        """A new token, as `make_token` makes them."""
+        return make_token(
+            self.data, scope=scope, account=account, environment=self.environment
+        )
+
+    def operate(self, *arguments: str) -> None:
+        """Run a command of `safegene-registry` on it; the first words name it."""
+        subprocess.run(
+            [*COMMAND, *arguments, "--data", self.data],
+            env={**os.environ, **self.environment},
+            check=True,
+            capture_output=True,
+        )
 
 
 @contextmanager
@@ -66,7 +83,7 @@ def running_registry(
         )
     try:
         url = wait_until_ready(process, ready, log)
-        yield RunningRegistry(url, token, data, process, log)
+        yield RunningRegistry(url, token, data, process, log, environment or {})
     finally:
         stop(process)
 
