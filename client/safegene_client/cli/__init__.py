@@ -30,6 +30,7 @@ from safegene_client.cli.frontier import frontier
 from safegene_client.cli.happenings import events, webhooks
 from safegene_client.cli.identity import exchange
 from safegene_client.cli.importing import import_adapter
+from safegene_client.cli.keys import keys
 from safegene_client.cli.options import InOrder, example
 from safegene_client.cli.output import (
     print_document,
@@ -97,6 +98,7 @@ for command in (
     webhooks,
     attest,
     attestations,
+    keys,
     evaluator,
 ):
     cli.add_command(command)

@@ -21,9 +21,7 @@ from safegene.errors import AttestationError, UsageError
 
 ALGORITHM = ec.ECDSA(hashes.SHA256())
 
-MAKE_ONE = (
-    "make one with `openssl ecparam -name prime256v1 -genkey -noout -out KEY.pem`"
-)
+MAKE_ONE = "make one with `safegene keys new KEY.pem`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +108,19 @@ class PrivateKey:
         """The key that checks what this one signs."""
         return PublicKey(_pem_of(self.secret.public_key()))
 
-    def to_pem(self) -> bytes:
-        """As a file that only its owner should read: PKCS #8, not encrypted."""
+    def to_pem(self, password: str | None = None) -> bytes:
+        """As a file that only its owner should read: PKCS #8.
+
+        Args:
+            password: encrypts it, so that it takes that to read it; not empty.
+        """
+        encryption: serialization.KeySerializationEncryption
+        if password is None:
+            encryption = serialization.NoEncryption()
+        else:
+            encryption = serialization.BestAvailableEncryption(password.encode())
         return self.secret.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
         )
 
     def sign(self, data: bytes) -> bytes:

@@ -295,7 +295,7 @@ def pem_of(key, password=None):
     ids=["empty", "text", "P-384", "Ed25519", "encrypted", "public"],
 )
 def test_only_private_keys_of_one_kind_sign(data):
-    with pytest.raises(UsageError, match=r"private key on EC P-256.*openssl"):
+    with pytest.raises(UsageError, match=r"private key on EC P-256.*safegene keys new"):
         PrivateKey.from_pem(data)
 
 

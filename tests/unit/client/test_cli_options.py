@@ -43,7 +43,7 @@ def test_the_commands_are_there():
         *("advisories", "advisory publish", "advisory withdraw"),
         *("events", "webhooks list", "webhooks add", "webhooks remove"),
         *("webhooks deliveries", "webhooks replay"),
-        *("attest", "attestations"),
+        *("attest", "attestations", "keys new"),
         *("evaluator list", "evaluator trust", "evaluator distrust"),
     ]
 
