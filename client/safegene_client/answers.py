@@ -68,6 +68,49 @@ class AdvisoryNote(Answer):
     """The first version without it; None: there is none yet."""
 
 
+class Range(Answer):
+    """A figure with the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class EvaluationFigures(Answer):
+    """What the registry says that an evaluation comes down to."""
+
+    against: str
+    harmful_samples: int
+    harmless_samples: int
+    harm: Range
+    j: Range
+    over_refusal: Range
+
+
+class CalibrationFigures(Answer):
+    """What the registry says that a calibration gained and cost."""
+
+    gain: Range
+    kl: float
+
+
+class BestEvaluation(EvaluationFigures):
+    """Of a version's evaluations, the one whose J has the highest lower end."""
+
+    version: str
+    digest: str
+    """Of its envelope: `Registry.attestations` proves what it says."""
+    trusted: bool
+    """Whether the namespace trusts who says so; all others only claim."""
+
+
+class BestCalibration(CalibrationFigures):
+    """Of a version's calibrations, the one whose gain has the highest lower end."""
+
+    digest: str
+    trusted: bool
+
+
 class VectorSummary(Answer):
     """A vector as search lists it, described by its newest version."""
 
@@ -80,6 +123,8 @@ class VectorSummary(Answer):
     rank: int
     latest: LatestVersion
     version_count: int
+    evaluation: BestEvaluation | None = None
+    """Of the newest, by whom the namespace trusts; None: there is none."""
 
     @property
     def vector(self) -> str:
@@ -171,6 +216,12 @@ class Match(Answer):
     notes: tuple[str, ...] = ()
     lineage: str | None = None
     """How alike the sketches are; None: they were not compared."""
+    size_bytes: int | None = None
+    """To be fetched; None: an older registry does not say."""
+    evaluation: BestEvaluation | None = None
+    """What it gains, by whom the namespace trusts, else as somebody claims."""
+    calibration: BestCalibration | None = None
+    """What a calibration of it gained and cost, likewise."""
 
     @property
     def identity(self) -> str:

@@ -1,33 +1,7 @@
 """What a registry answers about attestations, as frozen models like `answers`."""
 
-from safegene_client.answers import Answer
+from safegene_client.answers import Answer, CalibrationFigures, EvaluationFigures
 from safegene_client.lifecycle_answers import Page
-
-
-class Range(Answer):
-    """A figure with the ends of its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-class EvaluationFigures(Answer):
-    """What the registry says that an evaluation comes down to."""
-
-    against: str
-    harmful_samples: int
-    harmless_samples: int
-    harm: Range
-    j: Range
-    over_refusal: Range
-
-
-class CalibrationFigures(Answer):
-    """What the registry says that a calibration gained and cost."""
-
-    gain: Range
-    kl: float
 
 
 class AttestationEntry(Answer):

@@ -6,7 +6,12 @@ from pydantic import Field, FiniteFloat, field_validator
 
 from safegene.artifact.compatibility import Level, Reason
 from safegene.artifact.manifest import BaseModelRef
-from safegene_registry.schemas import ArchitectureSummary, Schema
+from safegene_registry.schemas import (
+    ArchitectureSummary,
+    BestCalibration,
+    BestEvaluation,
+    Schema,
+)
 
 MAX_CONFIG_DEPTH = 32
 
@@ -110,6 +115,12 @@ class Match(Schema):
     notes: list[str]
     lineage: str | None = None
     """How alike the asked sketch and the base model's are; null: not compared."""
+    size_bytes: int
+    """That have to be fetched: the sum of its files."""
+    evaluation: BestEvaluation | None = None
+    """What it gains, by whom the namespace trusts, else as somebody claims."""
+    calibration: BestCalibration | None = None
+    """What a calibration of it gained and cost, likewise."""
 
 
 class CompatibilityAnswer(Schema):

@@ -1,8 +1,10 @@
 """Which vectors fit each of many models; what is asked twice is answered once."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -16,6 +18,7 @@ from safegene.artifact.compatibility import (
 from safegene.artifact.unsupported import INVALID_CONFIG
 from safegene_registry import matching_repository
 from safegene_registry.access import Reader
+from safegene_registry.attestations.shown import Shown
 from safegene_registry.compatibility_schemas import (
     CompatibilityAnswer,
     FleetAnswer,
@@ -26,6 +29,7 @@ from safegene_registry.matching import (
     check_question,
     filter_of,
     match,
+    shown_of,
     summary_of,
 )
 from safegene_registry.matching_repository import Found
@@ -74,7 +78,9 @@ def answer(services: Services, reader: Reader, question: FleetQuestion) -> Fleet
     known = {model.family.fingerprint for model in models if model.family is not None}
     with services.database.reading() as session:
         found = heads_of(session, reader, sorted(known), question)
-    return FleetAnswer(answers=[about(model, found) for model in models], places=asked)
+        shown = shown_of(session, chain.from_iterable(found.values()))
+    answers = [about(model, found, shown) for model in models]
+    return FleetAnswer(answers=answers, places=asked)
 
 
 def fault_of(config: Any) -> str | None:
@@ -122,7 +128,9 @@ def heads_of(
     return found
 
 
-def about(model: Model, found: dict[str, list[Found]]) -> CompatibilityAnswer:
+def about(
+    model: Model, found: Mapping[str, Sequence[Found]], shown: Mapping[UUID, Shown]
+) -> CompatibilityAnswer:
     """The answer about one model."""
     family, verdict = model.family, model.verdict
     if family is None:
@@ -132,6 +140,8 @@ def about(model: Model, found: dict[str, list[Found]]) -> CompatibilityAnswer:
     return CompatibilityAnswer(
         architecture=family,
         reasons=[],
-        fits=[match(head, verdict) for head in found.get(family.fingerprint, ())],
+        fits=[
+            match(head, verdict, shown) for head in found.get(family.fingerprint, ())
+        ],
         others=[],
     )

@@ -6,6 +6,7 @@ on what is published.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -25,6 +26,7 @@ from safegene.artifact.reference import best_version, canonical_constraint, chec
 from safegene.artifact.unsupported import UNKNOWN_ARCHITECTURE
 from safegene_registry import matching_repository
 from safegene_registry.access import Reader
+from safegene_registry.attestations.shown import NOTHING, Shown, find_shown
 from safegene_registry.compatibility_schemas import (
     CompatibilityAnswer,
     CompatibilityQuestion,
@@ -40,6 +42,8 @@ from safegene_registry.search_repository import Family
 from safegene_registry.services import Services
 from safegene_registry.sketches import check_sketch, read_sketches, sketch_digests
 from safegene_registry.walk_repository import START, Place
+
+Judged = tuple[Found, Verdict]
 
 MAX_OTHERS = 10
 """Vectors named that do not fit; more would only repeat the reasons."""
@@ -107,7 +111,7 @@ def answer_about(
     with services.database.reading() as session:
         found, rest = fitting(session, reader, target, question, place)
         digests = sketch_digests(session, found) if sketch is not None else {}
-        others = []
+        others: list[Judged] = []
         if place == START:
             others = nearest(
                 services,
@@ -117,21 +121,24 @@ def answer_about(
                 known=known,
                 question=question,
             )
-    matches = [match(row, compare(target, known)) for row in found]
+        shown = shown_of(session, [*found, *(row for row, _ in others)])
+    matches = [match(row, compare(target, known), shown) for row in found]
     if sketch is not None:
         sketches = read_sketches(services, target, digests.values())
         verdicts = {
             digest: compare(target, known, compare_sketches(base, sketch))
             for digest, base in sketches.items()
         }
-        matches = [match(row, verdicts[digests[row.version_id]]) for row in found]
+        matches = [
+            match(row, verdicts[digests[row.version_id]], shown) for row in found
+        ]
     return CompatibilityAnswer(
         architecture=summary_of(target),
         reasons=[],
         fits=[each for each in matches if each.level is not Level.INCOMPATIBLE],
         others=[
             *(each for each in matches if each.level is Level.INCOMPATIBLE),
-            *others,
+            *(match(row, verdict, shown) for row, verdict in others),
         ],
         next_cursor=None if rest is None else encode_place(rest, 2),
     )
@@ -263,7 +270,7 @@ def nearest(
     target: Architecture,
     known: Target,
     question: FitQuestion,
-) -> list[Match]:
+) -> list[Judged]:
     """Vectors of the families most like the target's, with what stands in the way."""
     family = Family(
         fingerprint=str(target.fingerprint),
@@ -289,7 +296,7 @@ def nearest(
         fingerprint: compare(structures[fingerprint], known)
         for fingerprint in {row.fingerprint for row in found}
     }
-    return [match(row, verdicts[row.fingerprint]) for row in found]
+    return [(row, verdicts[row.fingerprint]) for row in found]
 
 
 def find_structures(
@@ -320,8 +327,14 @@ def summary_of(family: Architecture) -> ArchitectureSummary:
     )
 
 
-def match(found: Found, verdict: Verdict) -> Match:
-    """A version with its verdict, as the interface shows it."""
+def shown_of(session: Session, found: Iterable[Found]) -> Mapping[UUID, Shown]:
+    """The best that was said of each version, in one statement."""
+    return find_shown(session, {row.version_id: row.version for row in found})
+
+
+def match(found: Found, verdict: Verdict, shown: Mapping[UUID, Shown]) -> Match:
+    """A version with its verdict and what is said of it, as the interface shows it."""
+    said = shown.get(found.version_id, NOTHING)
     return Match(
         namespace=found.namespace,
         name=found.name,
@@ -334,4 +347,7 @@ def match(found: Found, verdict: Verdict) -> Match:
         reasons=list(verdict.reasons),
         notes=list(verdict.notes),
         lineage=verdict.lineage,
+        size_bytes=found.size_bytes,
+        evaluation=said.evaluation,
+        calibration=said.calibration,
     )

@@ -64,6 +64,7 @@ class Found(NamedTuple):
     digest: str
     base_model_id: str
     base_model_revision: str
+    size_bytes: int
 
     @property
     def key(self) -> tuple[datetime, UUID]:
@@ -191,6 +192,7 @@ VERSION = (
     Version.digest,
     Version.base_model_id,
     Version.base_model_revision,
+    Version.size_bytes,
 )
 
 

@@ -143,7 +143,7 @@ class CalibrationFigures(Schema):
 
 
 class BestEvaluation(EvaluationFigures):
-    """Of the evaluations of a version, the one whose J has the highest lower end."""
+    """Of a version's evaluations, the one whose J has the highest lower end."""
 
     version: str
     """That it is of."""
@@ -151,6 +151,15 @@ class BestEvaluation(EvaluationFigures):
     """Of its envelope, which is to be had among the version's attestations."""
     trusted: bool
     """Whether the namespace trusts who says so; who is not trusted only claims."""
+
+
+class BestCalibration(CalibrationFigures):
+    """Of a version's calibrations, the one whose gain has the highest lower end."""
+
+    digest: str
+    """Of its envelope."""
+    trusted: bool
+    """As of an evaluation."""
 
 
 class VectorSummary(Schema):

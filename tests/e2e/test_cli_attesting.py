@@ -1,11 +1,12 @@
 """Somebody measures, signs and says so; an owner trusts them; everybody sees both."""
 
+import json
 import os
 
 import pytest
 from support.attestations import calibration_of
 from support.evaluations import evaluation
-from support.versions import write_version
+from support.versions import llama_config, write_version
 
 from safegene.artifact.attestation.keys import PrivateKey
 from safegene.evaluation.report import Report
@@ -72,6 +73,15 @@ def test_two_evaluations_stand_side_by_side(safegene, owner, lab, guard):
     assert [one["digest"] for one in counting] == [said["digest"]]
     assert counting[0]["said"]["sets"]["harmful"]["outcomes"]["refuse"] == 80
     assert "0.60 [0.40, 0.80]" in safegene.run("attestations", ref).out
+
+    (here / "model.json").write_text(json.dumps(llama_config()))
+    fits = safegene.must("compatible", "model.json", "--namespace", namespace)["fits"]
+    assert fits[0]["evaluation"]["digest"] == said["digest"]
+    assert fits[0]["evaluation"]["trusted"] is True
+    assert fits[0]["calibration"]["trusted"] is False
+    table = safegene.run("compatible", "model.json", "--namespace", namespace).out
+    for part in ("GAIN", "0.75", "OVER-REFUSAL", "COST", "0.019", "(claimed)"):
+        assert part in table
 
     listed = safegene.run("evaluator", "list", namespace).out
     assert "lab" in listed

@@ -4,6 +4,7 @@ from typing import Any
 
 from safegene_registry.models import Attestation
 from safegene_registry.schemas import (
+    BestCalibration,
     BestEvaluation,
     CalibrationFigures,
     EvaluationFigures,
@@ -18,6 +19,13 @@ EVALUATION = (
     Attestation.over_refusal_high,
 )
 """What `evaluation_figures` looks at."""
+
+
+CALIBRATION = (
+    *(Attestation.gain_value, Attestation.gain_low, Attestation.gain_high),
+    Attestation.kl,
+)
+"""What `calibration_figures` looks at."""
 
 
 def evaluation_figures(row: Any) -> EvaluationFigures | None:
@@ -52,6 +60,14 @@ def calibration_figures(row: Any) -> CalibrationFigures | None:
     if row.kl is None:
         return None
     return CalibrationFigures(gain=range_of(row, "gain"), kl=row.kl)
+
+
+def best_calibration(row: Any, *, digest: str, trusted: bool) -> BestCalibration:
+    """The same of one that was chosen among a version's."""
+    told = {"gain": range_of(row, "gain"), "kl": row.kl}
+    return BestCalibration.model_validate(
+        {**told, "digest": digest, "trusted": trusted}
+    )
 
 
 def range_of(row: Any, name: str) -> Range:

@@ -6,17 +6,19 @@ need not look for it; whoever changes what it follows from settles it in the sam
 transaction, and holds the namespace's decisions meanwhile (`hold_decisions`).
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, select, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, func, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from safegene_registry.attestations.attestation_repository import (
     is_trusted,
     key_is_trusted,
 )
-from safegene_registry.models import Attestation, Head
+from safegene_registry.attestations.figures import CALIBRATION, EVALUATION
+from safegene_registry.models import Attestation, Head, Vector, Version
 
 AT_LEAST = {
     "harmful_samples": Attestation.harmful_samples,
@@ -76,6 +78,49 @@ def best(column: InstrumentedAttribute[Any]) -> Select[Any]:
         .limit(1)
         .correlate(Head)
     )
+
+
+# Showing the best of any versions
+
+
+def said_of_versions() -> Select[Any]:
+    """The best evaluation and the best calibration of each of some versions.
+
+    Who is trusted comes before who only claims, and then the highest lower end of J, or
+    of the gain.
+    """
+    trusted = is_trusted(Vector.namespace)
+    lower_end = func.coalesce(Attestation.j_low, Attestation.gain_low)
+    place = func.row_number().over(
+        partition_by=(Attestation.version_id, Attestation.kind),
+        order_by=(trusted.desc(), lower_end.desc(), Attestation.id),
+    )
+    said = (
+        select(
+            *(Attestation.version_id, Attestation.kind, Attestation.digest),
+            *(*EVALUATION, *CALIBRATION),
+            trusted.label("trusted"),
+            place.label("place"),
+        )
+        .join(Version, Version.id == Attestation.version_id)
+        .join(Vector, Vector.id == Version.vector_id)
+        .where(
+            Attestation.version_id.in_(bindparam("version_ids", expanding=True)),
+            Attestation.kind.in_(("evaluation", "calibration")),
+        )
+        .subquery("said")
+    )
+    return select(said).where(said.c.place == 1)
+
+
+SAID = said_of_versions()
+"""To build it takes longer than to run it."""
+
+
+def best_said(session: Session, version_ids: Iterable[UUID]) -> Sequence[Row[Any]]:
+    """The rows of that; one statement, whatever was said."""
+    ids = list(version_ids)
+    return session.execute(SAID, {"version_ids": ids}).all() if ids else []
 
 
 # Asking for some

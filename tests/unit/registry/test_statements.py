@@ -98,6 +98,9 @@ STRUCTURES = 1
 RANGE = 2
 """All versions of some vectors, and those that the range means."""
 
+SHOWN = 1
+"""The best that was said of all that is answered with."""
+
 PLACES = {
     "namespace": ROOM,
     "name": "guard",
@@ -199,19 +202,19 @@ def test_no_route_asks_more_often_where_there_is_more(crowds):
     }
     # Few families: those of other model types are asked for, too.
     assert one.pop("GET /v1/compatibility") == (
-        TOKEN + STRUCTURES + SEES + FITTING + OTHERS + 1 + STRUCTURES
+        TOKEN + STRUCTURES + SEES + FITTING + OTHERS + 1 + STRUCTURES + SHOWN
     )
     assert many.pop("GET /v1/compatibility") == (
-        TOKEN + SEES + FITTING + OTHERS + STRUCTURES
+        TOKEN + SEES + FITTING + OTHERS + STRUCTURES + SHOWN
     )
     assert many == one
-    assert asked_what_fits(crowds) == TOKEN + FITTING + OTHERS
-    whole = TOKEN + FITTING + OTHERS
+    whole = TOKEN + FITTING + OTHERS + SHOWN
+    assert asked_what_fits(crowds) == whole
     assert asked_what_fits(crowds, constraint="<9") == whole + RANGE
     assert asked_what_fits(crowds, constraint="<1.5") <= whole + 2 * RANGE
     assert asked_what_fits(crowds, sketch=sketch()) == whole + 1
     # Fifty families at a time.
-    assert asked_about_a_fleet(crowds) == TOKEN + 2
+    assert asked_about_a_fleet(crowds) == TOKEN + 2 + SHOWN
 
 
 def asked_about_a_fleet(crowd):
