@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
+MIRROR_ACCOUNT = "mirror"
+"""Publishes and says what was published and said in another registry."""
+
 
 class Scope(StrEnum):
     """Most that a token may be used for; each includes the ones before it."""

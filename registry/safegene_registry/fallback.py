@@ -23,7 +23,8 @@ from safegene_registry.problems import ProblemError, problem_response
 METHODS = frozenset({"GET", "HEAD"})
 PATH = re.compile(
     "/v1/vectors/(?P<namespace>[^/]+)/(?P<name>[^/]+)/"
-    "(?:resolve|versions/(?P<version>[^/]+)(?:/manifest|/files/[^/]+)?)"
+    "(?:resolve|versions/(?P<version>[^/]+)"
+    "(?:/manifest|/files/[^/]+|/attestations(?:/[^/]+)?)?)"
 )
 
 

@@ -15,7 +15,7 @@ from safegene_registry.tokens import user_account
 from support.backends import Parts, environment_of
 from support.opened import opened
 from support.registry_app import app_registry
-from support.registry_server import make_token, running_registry
+from support.registry_server import running_registry
 from support.replicas import Publisher, client_of
 from support.versions import write_version
 
@@ -31,6 +31,8 @@ class Source:
     url: str
     token: str
     """Of a member of the private namespace, too."""
+    data: Path
+    """Its data directory."""
 
 
 @contextmanager
@@ -60,7 +62,19 @@ def running_source(place: Path) -> Iterator[Source]:
                 "/v1/vectors/acme/one/versions/1.1.0/yank", json={"reason": "Too weak"}
             )
             assert yanked.status_code == 200
-        yield Source(running.url, make_token(running.data, scope="admin"))
+        yield Source(running.url, running.token_of(scope="admin"), running.data)
+
+
+@contextmanager
+def running_one(place: Path) -> Iterator[Source]:
+    """One with a vector of its own, `acme/one`, to change what is said of it."""
+    place.mkdir()
+    with running_registry(place) as running:
+        token = running.token_of(scope="admin")
+        with client_of(running.url, token) as client:
+            for number in range(VERSIONS):
+                add_version(client, place, "acme/one", f"1.{number}.0", seed=number)
+        yield Source(running.url, token, running.data)
 
 
 def add_version(

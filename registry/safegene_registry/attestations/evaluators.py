@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from safegene.artifact.attestation.keys import PublicKey
 from safegene.errors import AttestationError
 from safegene_registry import membership
-from safegene_registry.access import Principal
+from safegene_registry.access import MIRROR_ACCOUNT, Principal
 from safegene_registry.attestations import (
     attestation_repository,
     standing_repository,
@@ -45,9 +45,16 @@ def trust(
 
     Raises:
         ProblemError: `not-found`: there is no such account; `invalid-request`: the key
-            is none of ours.
+            is none of ours, or there is none for the account of mirrors.
     """
     key = _read_key(wanted.public_key)
+    if key is None and wanted.account == MIRROR_ACCOUNT:
+        detail = (
+            f"The account {MIRROR_ACCOUNT!r} says nothing of its own: it passes on what"
+            " others say elsewhere. Trust the key that signs it."
+        )
+        fault = Fault("/account", "is trusted with a public key only")
+        raise ProblemError(detail, "invalid-request", faults=[fault])
     with services.database.writing() as session:
         membership.find_namespace(session, namespace, lock=True)
         account = (

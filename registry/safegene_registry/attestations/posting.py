@@ -77,10 +77,36 @@ def post(
     """
     envelope = Envelope.from_bytes(data)
     envelope.verify()
-    statement = envelope.statement
-    if statement.kind is Kind.YANK:
+    if envelope.statement.kind is Kind.YANK:
         hidden = f"There is no vector {vector}."
         admit(Action.PUBLISH, access.standing, hidden)
+    return keep(services, access, vector, version, envelope, at_most=MAX_OF_ACCOUNT)
+
+
+def keep(
+    services: Services,
+    access: Access,
+    vector: VectorName,
+    version: str,
+    envelope: Envelope,
+    *,
+    at_most: int,
+) -> Posted:
+    """Keep an envelope whose signature was checked, by who may say what it says.
+
+    Args:
+        services: the process's parts.
+        access: in whose name it is kept.
+        vector: whose version it is.
+        version: in any spelling.
+        envelope: what is said.
+        at_most: so many of one version in that name.
+
+    Raises:
+        AttestationError: it is about another version.
+        ProblemError: `not-found`, `version-purged` or `attestation-limit`.
+    """
+    statement = envelope.statement
     with services.database.writing() as session:
         lock_vector(session, vector)
         promotion_repository.hold_decisions(session, vector.namespace)
@@ -91,7 +117,7 @@ def post(
         )
         row = known or _new(access, found, envelope, at=services.now())
         if known is None:
-            _check_room(session, access, found)
+            _check_room(session, access, found, at_most)
             attestation_repository.add_attestation(session, row)
             _say(session, access, vector, found, row)
         trusted = attestation_repository.trusts(session, vector.namespace, row.id)
@@ -110,13 +136,15 @@ def post(
     return Posted(entry(row, access.caller.account, trusted=trusted), known is None)
 
 
-def _check_room(session: Session, access: Access, version: Version) -> None:
+def _check_room(
+    session: Session, access: Access, version: Version, at_most: int
+) -> None:
     caller = access.caller
     count = attestation_repository.count_of(session, version.id, caller.account_id)
-    if count >= MAX_OF_ACCOUNT:
+    if count >= at_most:
         detail = (
             f"The account {caller.account!r} has posted {count} attestations of this"
-            f" version already; at most {MAX_OF_ACCOUNT} are kept."
+            f" version already; at most {at_most} are kept."
         )
         raise ProblemError(detail, "attestation-limit")
 

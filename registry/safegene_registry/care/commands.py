@@ -254,7 +254,8 @@ def mirror(
 
     Manifests and files stay the same, byte for byte, and are checked as if they were
     published; yanks, deprecations, aliases and advisories follow, where nobody here has
-    decided otherwise. The account `mirror` publishes. One that was interrupted goes on
+    decided otherwise; so does what is said of versions, which counts by the key that
+    signed it alone. The account `mirror` publishes. One that was interrupted goes on
     where it stopped. Exit code 1: something could not be taken over.
     """
     from threading import Event

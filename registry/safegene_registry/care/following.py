@@ -10,6 +10,7 @@ from threading import Event
 
 from safegene.artifact.reference import VectorName
 from safegene_registry.care.mirror import Run, chosen, matches
+from safegene_registry.care.remote import News
 from safegene_registry.care.upstream import RefusedError, UpstreamError
 from safegene_registry.problems import ProblemError
 
@@ -61,14 +62,19 @@ class Follower:
     def look(self) -> None:
         """Take over what has changed since the last look."""
         listed = self.listed()
-        changed = listed - self.seen
-        positions = {}
+        unseen = listed - self.seen
+        changed, positions = set(unseen), {}
+        attested: dict[VectorName, set[str]] = {}
         for namespace in sorted({each.namespace for each in listed | self.seen}):
-            names, positions[namespace] = self.news(namespace)
-            vectors = {VectorName(namespace, name) for name in names}
+            news = self.news(namespace)
+            positions[namespace] = news.last
+            vectors = {VectorName(namespace, name) for name in news.vectors}
             changed |= {each for each in vectors if matches(each, self.patterns)}
+            for name, versions in news.attested.items():
+                attested[VectorName(namespace, name)] = versions
         for vector in sorted(changed):
-            self.run.take_vector(vector)
+            said = None if vector in unseen else attested.get(vector, set())
+            self.run.take_vector(vector, said)
         # Only now: what breaks off is looked at once more.
         self.seen |= changed
         self.positions |= positions
@@ -82,8 +88,8 @@ class Follower:
         self.list_at = now + LIST_SECONDS
         return found
 
-    def news(self, namespace: str) -> tuple[set[str], int]:
-        """The vectors with events behind the known position, and the last position."""
+    def news(self, namespace: str) -> News:
+        """What events behind the known position tell."""
         try:
             return self.run.upstream.news(namespace, self.positions.get(namespace, 0))
         except RefusedError:

@@ -7,7 +7,7 @@ the order of their publication, so that lists are the same.
 """
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,12 +22,23 @@ from safegene.artifact.manifest import Manifest
 from safegene.artifact.reference import VectorName
 from safegene.errors import ArtifactError, InvalidReferenceError
 from safegene_registry import membership
-from safegene_registry.access import Principal, Scope, Visibility
+from safegene_registry.access import (
+    MIRROR_ACCOUNT,
+    Principal,
+    Scope,
+    Visibility,
+)
 from safegene_registry.access_repository import find_namespace
 from safegene_registry.care import mirror_repository
+from safegene_registry.care.mirror_repository import Known
+from safegene_registry.care.mirrored_attestations import (
+    missing_attestations,
+    take_attestation,
+)
 from safegene_registry.care.mirrored_notices import Notices
+from safegene_registry.care.remote import RemoteVersion
 from safegene_registry.care.upstream import (
-    RemoteVersion,
+    NothingThereError,
     Upstream,
     UpstreamError,
     read_manifest,
@@ -42,11 +53,14 @@ from safegene_registry.uploads import find_upload, missing_files, open_upload
 
 log = get_logger("safegene_registry.care.mirror")
 
-ACCOUNT = "mirror"
+ACCOUNT = MIRROR_ACCOUNT
 LIFETIME = timedelta(days=30)
 """Of the token that versions are published with, whose secret nobody has."""
 
 SPARE = timedelta(days=7)
+REFUSED = (ArtifactError, InvalidReferenceError, ValidationError, NothingThereError)
+"""What is wrong with one thing, and nothing with others."""
+
 WILD = frozenset("*?[")
 
 
@@ -60,7 +74,7 @@ class Mirrored:
     published: list[str] = field(default_factory=list)
     fetched_bytes: int = 0
     notices: list[str] = field(default_factory=list)
-    """Yanks, aliases, deprecations and advisories that were taken over."""
+    """What is said of versions, and was taken over: yanks, aliases, attestations …"""
     refused: list[str] = field(default_factory=list)
     """What could not be taken over, and why, a sentence each."""
 
@@ -132,8 +146,16 @@ class Run:
             self.take_vector(vector)
         return self.done
 
-    def take_vector(self, vector: VectorName) -> None:
-        """Take over the versions of a vector that are not here, and what is said."""
+    def take_vector(
+        self, vector: VectorName, attested: Container[str] | None = None
+    ) -> None:
+        """Take over the versions of a vector that are not here, and what is said.
+
+        Args:
+            vector: which one.
+            attested: the versions that something new was said of, beside those that are
+                not here yet; None: any.
+        """
         self.done.vectors += 1
         # Its token has to work for long, however long this run goes on.
         self._principal = None
@@ -143,19 +165,19 @@ class Run:
         versions = self.upstream.versions(vector)
         for version in versions:
             with self.going_on(version.name):
-                digest, reason = known.get(version.version, (None, None))
-                if digest is None:
+                here = known.get(version.version)
+                if here is None:
                     self.take_version(version)
-                elif digest == version.digest:
+                elif here.digest == version.digest:
                     self.done.present += 1
                 else:
-                    message = f"it is here as {digest}, there as {version.digest}"
+                    message = f"it is here as {here.digest}, there as {version.digest}"
                     self.refuse(version.name, message)
                     continue
-                if reason != version.yank_reason:
-                    self.note(notices.take_yank(version))
-                said = version.deprecated
-                self.note(notices.take_deprecation(version.version, said))
+                if here is None or here.is_whole:
+                    self.take_notices(notices, version, here)
+                    if here is None or attested is None or version.version in attested:
+                        self.take_attestations(version)
         with self.services.database.reading() as session:
             if find_vector(session, vector) is None:
                 return
@@ -164,6 +186,16 @@ class Run:
             said = self.upstream.deprecation(vector)
             self.note(notices.take_deprecation(None, said))
             self.note(notices.take_advisories(self.upstream.advisories(vector)))
+
+    def take_attestations(self, version: RemoteVersion) -> None:
+        """Take over what is said of a version that is here."""
+        services, upstream = self.services, self.upstream
+        for attestation in missing_attestations(services, upstream, version):
+            name = f"{version.name} {attestation.digest}"
+            with self.going_on(name):
+                taken = (services, self.principal, upstream, version, attestation)
+                if take_attestation(*taken):
+                    self.note([f"attested {name}"])
 
     def take_one(self, version: RemoteVersion) -> None:
         """Take over one version, and what is said of it.
@@ -177,14 +209,20 @@ class Run:
         vector = version.vector
         with self.services.database.reading() as session:
             known = mirror_repository.known_versions(session, vector)
-        digest, reason = known.get(version.version, (None, None))
-        if digest is None:
+        here = known.get(version.version)
+        if here is None:
             self.take_version(version)
-        elif digest != version.digest:
-            message = f"it is here as {digest}, there as {version.digest}"
+        elif here.digest != version.digest:
+            message = f"it is here as {here.digest}, there as {version.digest}"
             raise UpstreamError(message)
         notices = Notices(self.services, lambda: self.principal, vector)
-        if reason != version.yank_reason:
+        self.take_notices(notices, version, here)
+
+    def take_notices(
+        self, notices: Notices, version: RemoteVersion, here: Known | None
+    ) -> None:
+        """Take over that a version is yanked or deprecated, or not any more."""
+        if (here and here.yank_reason) != version.yank_reason:
             self.note(notices.take_yank(version))
         said = version.deprecated
         self.note(notices.take_deprecation(version.version, said))
@@ -194,7 +232,7 @@ class Run:
         """Go on without what is refused."""
         try:
             yield
-        except (ArtifactError, InvalidReferenceError, ValidationError) as error:
+        except REFUSED as error:
             self.refuse(name, str(error))
         except ProblemError as error:
             if "Retry-After" in error.headers:

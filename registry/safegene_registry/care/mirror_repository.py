@@ -1,16 +1,19 @@
 """Every SQL statement that only mirroring needs."""
 
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from safegene.artifact.reference import VectorName
+from safegene_registry.access_repository import was_not_purged
 from safegene_registry.events.kinds import Kind
 from safegene_registry.models import (
     Alias,
     AliasMove,
+    Attestation,
     EventRow,
     Token,
     Upload,
@@ -20,18 +23,51 @@ from safegene_registry.models import (
 )
 
 
-def known_versions(
-    session: Session, vector: VectorName
-) -> dict[str, tuple[str, str | None]]:
-    """Digest of each version of a vector, and why it is yanked, if it is."""
+class Known(NamedTuple):
+    """What a mirror has to know of a version that is here."""
+
+    digest: str
+    yank_reason: str | None
+    is_whole: bool
+    """Whether it was not purged."""
+
+
+def known_versions(session: Session, vector: VectorName) -> dict[str, Known]:
+    """The versions of a vector."""
     query = (
-        select(Version.version, Version.digest, VersionState.yank_reason)
+        select(
+            Version.version,
+            Version.digest,
+            VersionState.yank_reason,
+            was_not_purged().label("is_whole"),
+        )
         .join(Vector, Vector.id == Version.vector_id)
         .outerjoin(VersionState, VersionState.version_id == Version.id)
         .where(Vector.namespace == vector.namespace, Vector.name == vector.name)
     )
     found = session.execute(query)
-    return {row.version: (row.digest, row.yank_reason) for row in found}
+    return {row.version: Known(*row[1:]) for row in found}
+
+
+def known_attestations(
+    session: Session, vector: VectorName, version: str
+) -> set[str] | None:
+    """Digests of what is said of a version; None: it is not here, or purged."""
+    query = (
+        select(Version.id)
+        .join(Vector, Vector.id == Version.vector_id)
+        .where(
+            Vector.namespace == vector.namespace,
+            Vector.name == vector.name,
+            Version.version == version,
+            was_not_purged(),
+        )
+    )
+    found = session.scalar(query)
+    if found is None:
+        return None
+    said = select(Attestation.digest).where(Attestation.version_id == found)
+    return set(session.scalars(said))
 
 
 def yanked_by(session: Session, vector: VectorName, version: str) -> str | None:

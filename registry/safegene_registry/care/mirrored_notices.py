@@ -13,7 +13,7 @@ from safegene.artifact.reference import VectorName
 from safegene_registry import catalog
 from safegene_registry.access import Principal, Standing
 from safegene_registry.care import mirror_repository
-from safegene_registry.care.upstream import (
+from safegene_registry.care.remote import (
     ADVISORY,
     Remark,
     RemoteAdvisory,
@@ -36,6 +36,9 @@ from safegene_registry.lifecycle.schemas import (
 from safegene_registry.models import Advisory
 from safegene_registry.problems import ProblemError
 from safegene_registry.services import Services
+
+DECIDED_HERE = ("promotion-refused", "version-purged")
+"""Why an alias stays where it is, however often it is tried."""
 
 
 class Notices:
@@ -95,8 +98,8 @@ class Notices:
                 try:
                     aliases.move(services, self.access(), self.vector, name, change)
                 except ProblemError as problem:
-                    # The mirror's own policy is its owners' business, not an error.
-                    if problem.kind.slug != "promotion-refused":
+                    # Its owners' policy, or their purge, is their business: no error.
+                    if problem.kind.slug not in DECIDED_HERE:
                         raise
                     yield f"left {self.vector}:{name} as it is: {problem.detail}"
                 else:

@@ -24,9 +24,9 @@ from safegene_registry import access_repository, repositories, token_repository
 from safegene_registry.access import Role, Visibility
 from safegene_registry.care import mirror_repository
 from safegene_registry.care.mirror import ACCOUNT, Run
+from safegene_registry.care.remote import RemoteVersion
 from safegene_registry.care.upstream import (
     NothingThereError,
-    RemoteVersion,
     SilentError,
     Upstream,
     UpstreamError,
@@ -177,7 +177,20 @@ class PullThrough:
                 raise
             self._drop(run, found)
             raise invalid(wanted, str(error)) from error
-        log.info("pulled_through", version=found.name, digest=found.digest)
+        self._take_words(run, found)
+        log.info(
+            "pulled_through",
+            version=found.name,
+            digest=found.digest,
+            refused=run.done.refused,
+        )
+
+    def _take_words(self, run: Run, found: RemoteVersion) -> None:
+        """Take over what is said of a version that is here now, if that can be had."""
+        try:
+            run.take_attestations(found)
+        except (UpstreamError, ProblemError) as error:
+            log.warning("attestations_missing", version=found.name, reason=str(error))
 
     def _ask(self, wanted: Wanted) -> RemoteVersion:
         found = self._upstream.find(wanted.vector, wanted.version, wanted.digest)

@@ -6,25 +6,39 @@ size, manifests and files are hashed by whoever asked for them.
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, Self
 
 import httpx
 
 from safegene.artifact.digest import Digest
 from safegene.artifact.manifest import FileEntry, Manifest
-from safegene.artifact.reference import VectorName, canonical_version, check_part
+from safegene.artifact.reference import VectorName
+from safegene_registry.care.remote import (
+    News,
+    Remark,
+    RemoteAdvisory,
+    RemoteAlias,
+    RemoteAttestation,
+    RemoteVersion,
+    advisory_of,
+    alias_of,
+    attestation_of,
+    remark_of,
+    version_of,
+)
 
 ATTEMPTS = 6
 """Tries in a row of a request that fails in passing, or breaks off."""
 
 LONGEST_WAIT = 30.0
-ADVISORY = ("severity", "affected", "summary", "details", "fixed_in")
 MAX_DOCUMENT_BYTES = 16 << 20
+MAX_ATTESTATIONS = 1000
+"""Of one version; the newest ones, of more."""
+
 PAGE = 200
 SILENCE_SECONDS = 60.0
 CONNECT_SECONDS = 10.0
@@ -52,59 +66,6 @@ class PassingError(Exception):
     def __init__(self, reason: str, seconds: float | None = None) -> None:
         super().__init__(reason)
         self.seconds = seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """What is said of a version or a vector that should not be used any more."""
-
-    at: datetime
-    message: str
-    successor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteAlias:
-    """Where an alias points there."""
-
-    name: str
-    version: str
-    moved_at: datetime
-    is_yanked: bool
-    """While the version is, the alias means nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteAdvisory:
-    """What is known to be wrong with some versions of a vector."""
-
-    content: Mapping[str, Any]
-    """What its publisher has said."""
-    published_at: datetime
-    withdrawal: str | None
-    """Why it does not stand any more; None: it does."""
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteVersion:
-    """A version as the other registry lists it."""
-
-    vector: VectorName
-    version: str
-    digest: str
-    yanked_at: datetime | None
-    yank_reason: str | None
-    deprecated: Remark | None = None
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        return f"{self.vector}@{self.version}"
-
-    @property
-    def path(self) -> str:
-        """Where it is."""
-        return f"/v1/vectors/{self.vector}/versions/{self.version}"
 
 
 class Upstream:
@@ -191,45 +152,45 @@ class Upstream:
         """The aliases of a vector."""
         found = self._known_pages(f"/v1/vectors/{vector}/aliases")
         with understood(self.url):
-            return [
-                RemoteAlias(
-                    check_part(item["alias"], "alias"),
-                    canonical_version(item["version"]),
-                    datetime.fromisoformat(item["moved_at"]),
-                    item.get("yanked") is not None,
-                )
-                for item in found
-            ]
+            return [alias_of(item) for item in found]
 
     def advisories(self, vector: VectorName) -> list[RemoteAdvisory]:
         """The advisories of a vector, the first one first."""
         found = self._known_pages(f"/v1/vectors/{vector}/advisories")
         with understood(self.url):
-            return [
-                RemoteAdvisory(
-                    {name: item[name] for name in ADVISORY},
-                    datetime.fromisoformat(item["published_at"]),
-                    item["withdrawn"] and str(item["withdrawn"]["reason"]),
-                )
-                for item in reversed(found)
-            ]
+            return [advisory_of(item) for item in reversed(found)]
 
-    def news(self, namespace: str, after: int) -> tuple[set[str], int]:
-        """Names of the vectors that events behind a position are about; the last one.
+    def attestations(self, version: RemoteVersion) -> list[RemoteAttestation]:
+        """What is said of a version, once each, what was said first first."""
+        pages = self._pages(f"{version.path}/attestations")
+        try:
+            found = list(islice(pages, MAX_ATTESTATIONS))
+        except NothingThereError:
+            return []
+        with understood(self.url):
+            # Several accounts may have posted one: the first of them comes last.
+            said = {each.digest: each for each in map(attestation_of, found)}
+        return sorted(said.values(), key=lambda each: each.posted_at)
+
+    def envelope(self, version: RemoteVersion, attestation: RemoteAttestation) -> bytes:
+        """The bytes of an envelope."""
+        return self._body(f"{version.path}/attestations/{attestation.digest}")
+
+    def news(self, namespace: str, after: int) -> News:
+        """What events behind a position are about.
 
         Raises:
             RefusedError: the chain has not come so far.
             UpstreamError: the other registry cannot be asked.
         """
-        names: set[str] = set()
+        news = News(after)
         while True:
-            query = {"after": str(after), "limit": str(PAGE)}
+            query = {"after": str(news.last), "limit": str(PAGE)}
             page = self._document(f"/v1/namespaces/{namespace}/events", query)
             with understood(self.url):
-                names |= {each["vector"] for each in page["items"] if each["vector"]}
-                after = int(page["last"])
+                news.add(page)
                 if not page["more"]:
-                    return names, after
+                    return news
 
     def _known_pages(self, path: str) -> list[Any]:
         try:
@@ -344,25 +305,6 @@ def understood(url: str) -> Iterator[None]:
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         message = f"{url}: expected the answers of a registry, got something else"
         raise UpstreamError(message) from error
-
-
-def version_of(vector: VectorName, item: Mapping[str, Any]) -> RemoteVersion:
-    """A version, as a list of them shows it."""
-    yanked = item.get("yanked")
-    at = datetime.fromisoformat(yanked["at"]) if yanked else None
-    reason = str(yanked["reason"]) if yanked else None
-    digest, canonical = str(item["digest"]), canonical_version(item["version"])
-    said = remark_of(item, about="version")
-    return RemoteVersion(vector, canonical, digest, at, reason, said)
-
-
-def remark_of(item: Mapping[str, Any], *, about: str) -> Remark | None:
-    """What is said of something that should not be used, if it is about that."""
-    said = item.get("deprecated")
-    if said is None or said["of"] != about:
-        return None
-    at, message = datetime.fromisoformat(said["at"]), str(said["message"])
-    return Remark(at, message, said["successor"])
 
 
 def read_manifest(version: RemoteVersion, data: bytes) -> Manifest:

@@ -11,14 +11,9 @@ from safegene_registry.care.fsck import examine
 from safegene_registry.care.mirror import Run, mirror
 from safegene_registry.care.upstream import Upstream
 from safegene_registry.services import Services
-from support.mirrors import (
-    VERSIONS,
-    Source,
-    add_version,
-)
+from support.mirrors import VERSIONS, Source, add_version, running_one
 from support.opened import opened
 from support.registry_app import app_registry, bearer
-from support.registry_server import make_token, running_registry
 from support.replicas import client_of
 
 
@@ -31,13 +26,8 @@ def target(tmp_path, parts) -> Iterator[Services]:
 @pytest.fixture
 def own(tmp_path) -> Iterator[Source]:
     """A registry with one vector of its own, to change what is said of it."""
-    (tmp_path / "own").mkdir()
-    with running_registry(tmp_path / "own") as running:
-        token = make_token(running.data, scope="admin")
-        with client_of(running.url, token) as client:
-            for number in range(VERSIONS):
-                add_version(client, tmp_path, "acme/one", f"1.{number}.0", seed=number)
-        yield Source(running.url, token)
+    with running_one(tmp_path / "own") as source:
+        yield source
 
 
 ONE = "/v1/vectors/acme/one"

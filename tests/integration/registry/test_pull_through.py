@@ -12,6 +12,7 @@ from safegene_registry.access import Visibility
 from safegene_registry.care.collection import collect
 from safegene_registry.care.fsck import examine
 from safegene_registry.tokens import user_account
+from support.attestations import enveloped
 from support.backends import environment_of
 from support.mirrors import running_source
 from support.registry_app import app_registry, bearer
@@ -21,12 +22,16 @@ from support.static_registry import StaticRegistry
 from support.versions import write_version
 from support.waiting import wait_until
 
+from safegene.artifact.attestation.keys import PrivateKey
+from safegene.artifact.digest import digest_bytes
 from safegene.errors import NotFoundError
 
 VECTOR = "/v1/vectors/acme/refusal"
 VERSION = f"{VECTOR}/versions/1.0.0"
 FILE = f"{VERSION}/files/adapter_model.safetensors"
+SAID = f"{VERSION}/attestations"
 ASKERS = 8
+KEY = PrivateKey.generate()
 
 
 @pytest.fixture
@@ -70,7 +75,9 @@ def slug(answer):
     return answer.status_code, answer.json()["type"].rpartition("/")[2]
 
 
-@pytest.mark.parametrize("way", ["version", "file", "manifest", "digest", "head"])
+@pytest.mark.parametrize(
+    "way", ["version", "file", "manifest", "digest", "head", "attestations"]
+)
 def test_what_is_asked_for_by_name_is_fetched_and_kept(tmp_path, parts, there, way):
     manifest = there.manifests["1.0.0"]
     method, path = {
@@ -79,6 +86,7 @@ def test_what_is_asked_for_by_name_is_fetched_and_kept(tmp_path, parts, there, w
         "manifest": ("GET", f"{VECTOR}/versions/1.0/manifest"),
         "digest": ("GET", f"{VECTOR}/resolve?digest={manifest.digest}"),
         "head": ("HEAD", FILE),
+        "attestations": ("GET", SAID),
     }[way]
     with both(tmp_path, parts, there) as (registry, server):
         first = registry.client.request(method, path)
@@ -135,6 +143,39 @@ def test_yanks_come_along(tmp_path, parts, there):
 
         assert found["yanked"]["reason"] == "too weak"
         assert registry.client.get(f"{VECTOR}/resolve").status_code == 404
+
+
+def said_of(manifest):
+    """An envelope, its name, and a list that has it and one that is not to be had."""
+    data = enveloped(KEY, None, manifest.digest)
+    names = [str(digest_bytes(data)), f"sha256:{'0' * 64}"]
+    items = [{"digest": name, "posted_at": "2020-01-02T12:00:00Z"} for name in names]
+    return data, names[0], {"items": items, "next_cursor": None}
+
+
+def test_what_is_said_comes_along(tmp_path, parts, there):
+    """As far as it can be had, by its key, and not with another version."""
+    data, name, page = said_of(there.manifests["1.0.0"])
+    there.replies |= {SAID: page, f"{SAID}/{name}": data}
+    with both(tmp_path, parts, there) as (registry, _):
+        asked = registry.client.get(f"{SAID}/{name}")
+        (said,) = registry.client.get(SAID).json()["items"]
+
+        assert (asked.status_code, asked.content) == (200, data)
+        assert (said["digest"], said["account"]) == (name, "mirror")
+        assert (said["key_id"], said["trusted"]) == (str(KEY.public.key_id), False)
+        assert said["posted_at"] == "2020-01-02T12:00:00Z"
+        assert examine(registry.services).findings == []
+
+
+@pytest.mark.parametrize(
+    "answer", [problem_reply(500, "internal", "It broke."), {"items": [{}]}]
+)
+def test_a_version_comes_though_what_is_said_does_not(tmp_path, parts, there, answer):
+    there.replies[SAID] = answer
+    with both(tmp_path, parts, there) as (registry, _):
+        assert registry.client.get(VERSION).status_code == 200
+        assert registry.client.get(SAID).json()["items"] == []
 
 
 @pytest.mark.parametrize("lie", ["file", "manifest", "digest", "words", "gone"])
