@@ -128,6 +128,7 @@ def test_a_summary_describes_the_newest_version(stocked):
             "rank": 8,
             "latest": {"version": "1.10.0", "digest": str(newest.digest)},
             "version_count": 4,
+            "evaluation": None,
         }
     ]
 
