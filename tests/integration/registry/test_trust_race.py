@@ -13,32 +13,20 @@ from safegene_registry.models import Head, Token, TrustedEvaluator
 from safegene_registry.promotion import promotion_repository
 from safegene_registry.services import utc_now
 from safegene_registry.tokens import find_account
-from sqlalchemy import select, text
-from support.aliases import GUARD, make_member, publish_guard
+from sqlalchemy import select
+from support.aliases import GUARD, make_member
 from support.attestations import an_evaluation, enveloped
-from support.registry_app import app_registry, bearer
-from support.services import new_database
+from support.races import LOCKED, guard_on_postgresql
+from support.registry_app import bearer
 from support.waiting import wait_until
 
 from safegene.artifact.attestation.envelope import ENVELOPE_MEDIA_TYPE
 from safegene.artifact.digest import Digest
 
-LOCKED = text(
-    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    " AND datname = current_database()"
-)
-
 
 @pytest.fixture
 def registry(tmp_path, postgres_server, migrated_database):
-    template = migrated_database.rpartition("/")[2]
-    with (
-        new_database(postgres_server, template=template) as url,
-        app_registry(tmp_path / "data", database_url=url) as running,
-    ):
-        place = tmp_path / "versions"
-        place.mkdir()
-        publish_guard(running, place, "1.0.0")
+    with guard_on_postgresql(tmp_path, postgres_server, migrated_database) as running:
         yield running
 
 
