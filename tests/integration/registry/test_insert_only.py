@@ -51,7 +51,7 @@ POSTGRESQL_CHANGES = [
     "TRUNCATE versions CASCADE",
     "TRUNCATE files",
     "TRUNCATE events",
-    "TRUNCATE attestations",
+    "TRUNCATE attestations CASCADE",
     "TRUNCATE alias_moves",
     "TRUNCATE purges",
     "TRUNCATE promotion_policies",
