@@ -14,10 +14,12 @@ from safegene_client.answers import (
 from safegene_client.client import Registry
 from safegene_client.identity import find_jwt
 from safegene_client.pulled import PulledVector
+from safegene_client.searching import Evaluated
 from safegene_client.settings import Settings
 
 __all__ = [
     "CompatibilityAnswer",
+    "Evaluated",
     "ExchangedToken",
     "Match",
     "PulledVector",

@@ -8,7 +8,7 @@ import logging
 import weakref
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from safegene.artifact.compatibility import Level, Verdict, require
 from safegene.artifact.digest import Digest
@@ -22,12 +22,11 @@ from safegene_client.answers import (
     Match,
     ResolvedVersion,
     VectorDetail,
-    VectorPage,
     VectorSummary,
 )
 from safegene_client.cache import Cache
 from safegene_client.fetching import Fetcher
-from safegene_client.fits import MAX_PAGES, ask_what_fits
+from safegene_client.fits import ask_what_fits
 from safegene_client.happenings import Happenings
 from safegene_client.lifecycle import Lifecycle
 from safegene_client.notices import notices, replaced
@@ -40,11 +39,12 @@ from safegene_client.resolution import (
     ask_version,
     check_answer,
 )
+from safegene_client.searching import ANYTHING, Evaluated, as_order, search_vectors
 from safegene_client.session import Session, json_body
 from safegene_client.settings import Settings
 from safegene_client.targets import TargetModel, describe_model
 from safegene_client.transfer import Progress
-from safegene_client.versions import PAGE_SIZE, describe_vector
+from safegene_client.versions import describe_vector
 
 log = logging.getLogger("safegene.client")
 
@@ -124,9 +124,11 @@ class Registry(Lifecycle, Happenings, Promotion):
         layers: int | None = None,
         license: str | None = None,  # noqa: A002 - the word of the manifest
         rank: int | None = None,
+        evaluated: Evaluated = ANYTHING,
+        sort: Literal["name", "j"] = "name",
         limit: int = 50,
     ) -> list[VectorSummary]:
-        """Vectors by name; all filters must hold of the newest version.
+        """Vectors, each once; all filters must hold of the newest version.
 
         Args:
             query: in the name or the description.
@@ -137,12 +139,15 @@ class Registry(Lifecycle, Happenings, Promotion):
             layers: how many it has.
             license: of the vector.
             rank: of the vector.
+            evaluated: what an evaluation that counts has to show.
+            sort: what comes first: names, or the best J that counts.
             limit: at most so many.
 
         Raises:
             RegistryError: the registry refused or could not be reached.
+            UsageError: there is no such order.
         """
-        filters = {
+        facts = {
             "query": query,
             "namespace": namespace,
             "fingerprint": fingerprint,
@@ -152,17 +157,7 @@ class Registry(Lifecycle, Happenings, Promotion):
             "license": license,
             "rank": rank,
         }
-        params = {key: str(value) for key, value in filters.items() if value}
-        found: list[VectorSummary] = []
-        # A page may be short, and even empty, with others behind it.
-        for _ in range(MAX_PAGES):
-            params["limit"] = str(min(PAGE_SIZE, limit - len(found)))
-            page = self._session.ask(VectorPage, "GET", "/v1/vectors", params=params)
-            found.extend(page.items)
-            if page.next_cursor is None or len(found) >= limit:
-                break
-            params["cursor"] = page.next_cursor
-        return found[:limit]
+        return search_vectors(self._session, facts, evaluated, as_order(sort), limit)
 
     def describe(self, vector: str | VectorName) -> VectorDetail:
         """A vector and all its versions, newest first.

@@ -43,6 +43,11 @@ def write_report(place, digest, refused):
     Report.of(models, commit="abc", facts={"digest": str(digest)}).write_json(place)
 
 
+def found_by(command, *search):
+    """Digests of the best evaluations of what a search finds."""
+    return [item["evaluation"]["digest"] for item in command.must(*search)["vectors"]]
+
+
 def test_two_evaluations_stand_side_by_side(safegene, owner, lab, guard):
     namespace, ref, digest = guard
     here = safegene.directory
@@ -81,6 +86,14 @@ def test_two_evaluations_stand_side_by_side(safegene, owner, lab, guard):
     assert fits[0]["calibration"]["trusted"] is False
     table = safegene.run("compatible", "model.json", "--namespace", namespace).out
     for part in ("GAIN", "0.75", "OVER-REFUSAL", "COST", "0.019", "(claimed)"):
+        assert part in table
+
+    search = ("search", "--namespace", namespace, "--sort", "j")
+    asked = ("--j-at-least", "0.6", "--harmful-samples", "100", "--signed")
+    assert found_by(safegene, *search, *asked) == [said["digest"]]
+    assert found_by(safegene, *search, "--j-at-least", "0.7") == []
+    table = safegene.run(*search).out
+    for part in ("GAIN", "J 0.75 [0.6", "OVER-REFUSAL", "0.05 [0.0"):
         assert part in table
 
     listed = safegene.run("evaluator", "list", namespace).out

@@ -41,8 +41,9 @@ from safegene_client.cli.output import (
 from safegene_client.cli.promotion import approve, policy
 from safegene_client.cli.purging import purge
 from safegene_client.cli.recalibration import recalibrate
-from safegene_client.cli.registry import inspect, pull, push, search
+from safegene_client.cli.registry import inspect, pull, push
 from safegene_client.cli.repair import apply, merge
+from safegene_client.cli.search import search
 from safegene_client.cli.selection import select
 from safegene_client.cli.yanking import unyank, yank
 

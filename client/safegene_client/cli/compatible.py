@@ -6,15 +6,10 @@ from typing import Any
 import click
 
 from safegene.errors import UsageError
-from safegene_client.answers import (
-    BestCalibration,
-    BestEvaluation,
-    CompatibilityAnswer,
-    Match,
-    Range,
-)
+from safegene_client.answers import CompatibilityAnswer, Match
+from safegene_client.cli.figures import gain_text, kl_text, over_refusal_text
 from safegene_client.cli.options import Connect, example, with_output, with_registry
-from safegene_client.cli.output import Output, size_text, table
+from safegene_client.cli.output import Output, size_text, used_columns
 from safegene_client.hub import describe_hub_model
 
 HEADINGS = (
@@ -136,51 +131,20 @@ def compatibility_text(
     ]
     parts: list[Any] = [head]
     if rows:
-        used = [at for at, cells in enumerate(zip(*rows, strict=True)) if any(cells)]
-        parts.append(
-            table(
-                *(HEADINGS[at] for at in used),
-                rows=[[row[at] for at in used] for row in rows],
-            )
-        )
+        parts.append(used_columns(HEADINGS, rows))
     return parts
 
 
 def _cells(match: Match) -> tuple[str, ...]:
-    figures = (gain_text(match), over_refusal_text(match), cost_text(match))
+    best = match.evaluation
+    figures = (gain_text(best), over_refusal_text(best), cost_text(match))
     return (match.identity, str(match.level), _sure(match), *figures)
-
-
-def gain_text(match: Match) -> str:
-    """J of its best evaluation: value, interval, answers to harmful prompts."""
-    best = match.evaluation
-    if best is None:
-        return ""
-    return f"J {interval(best.j)} of {best.harmful_samples}{_claimed(best)}"
-
-
-def over_refusal_text(match: Match) -> str:
-    """The share of harmless prompts that is refused with it, in the same evaluation."""
-    best = match.evaluation
-    return "" if best is None else interval(best.over_refusal)
 
 
 def cost_text(match: Match) -> str:
     """What is fetched, and the KL of its best calibration."""
     size = "" if match.size_bytes is None else size_text(match.size_bytes)
-    best = match.calibration
-    kl = "" if best is None else f"KL {best.kl:.3g}{_claimed(best)}"
-    return ", ".join(part for part in (size, kl) if part)
-
-
-def interval(figure: Range) -> str:
-    """A figure with the ends of its 95 % interval."""
-    return f"{figure.value:.2f} [{figure.low:.2f}, {figure.high:.2f}]"
-
-
-def _claimed(best: BestEvaluation | BestCalibration) -> str:
-    """What nobody says whom the namespace trusts."""
-    return "" if best.trusted else " (claimed)"
+    return ", ".join(part for part in (size, kl_text(match.calibration)) if part)
 
 
 def _sure(match: Match) -> str:

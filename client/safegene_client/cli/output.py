@@ -154,6 +154,15 @@ def table(*headings: str, rows: Sequence[Sequence[str]]) -> Table:
     return found
 
 
+def used_columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table without the columns that say nothing in any row."""
+    used = [at for at, cells in enumerate(zip(*rows, strict=True)) if any(cells)]
+    return table(
+        *(headings[at] for at in used),
+        rows=[[row[at] for at in used] for row in rows],
+    )
+
+
 def facts(pairs: Sequence[tuple[str, str]]) -> Table:
     """Names and values, one pair a line."""
     found = Table(box=None, pad_edge=False, show_header=False)

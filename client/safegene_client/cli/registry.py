@@ -1,4 +1,4 @@
-"""Commands that talk to a registry: search, inspect, pull, push."""
+"""Commands that bring versions to a registry and from it: inspect, pull, push."""
 
 import shutil
 from pathlib import Path
@@ -22,66 +22,8 @@ from safegene_client.cli.options import (
     with_output,
     with_registry,
 )
-from safegene_client.cli.output import Output, facts, size_text, table
+from safegene_client.cli.output import Output, facts, size_text
 from safegene_client.problems import plain_text
-
-
-@click.command(
-    epilog=example(
-        "safegene search guard --namespace acme",
-    )
-)
-@click.argument("query", default="")
-@click.option("--namespace", help="Only vectors of this namespace.")
-@click.option("--base-model", metavar="ID", help="Only vectors of this base model.")
-@click.option("--family", metavar="TYPE", help="Only of this model_type, as llama.")
-@click.option("--depth", type=click.IntRange(1), help="Only of so many layers.")
-@click.option("--license", "licence", metavar="SPDX", help="Only of this licence.")
-@click.option("--rank", type=int, help="Only of this rank.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@with_registry
-@with_output
-def search(
-    output: Output,
-    *,
-    connect: Connect,
-    query: str,
-    namespace: str | None,
-    base_model: str | None,
-    family: str | None,
-    depth: int | None,
-    licence: str | None,
-    rank: int | None,
-    limit: int,
-) -> None:
-    """List the vectors whose name or description holds QUERY."""
-    registry = connect()
-    found = registry.search(
-        query,
-        namespace=namespace,
-        base_model=base_model,
-        family=family,
-        layers=depth,
-        license=licence,
-        rank=rank,
-        limit=limit,
-    )
-    rows = [
-        (
-            item.vector,
-            item.latest.version,
-            f"{item.architecture.model_type}, {item.architecture.layers} layers",
-            item.base_model.id,
-            item.description,
-        )
-        for item in found
-    ]
-    output.result(
-        {"vectors": [item.model_dump(mode="json") for item in found]},
-        table("VECTOR", "NEWEST", "FAMILY", "BASE MODEL", "DESCRIPTION", rows=rows)
-        if found
-        else f"no vector at {registry.url} matches; `safegene push DIR` adds one",
-    )
 
 
 @click.command(

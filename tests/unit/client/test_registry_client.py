@@ -193,42 +193,6 @@ def test_yank_is_told(connect, static, manifest, caplog):
     assert "acme/guard@1.0.0 was yanked: refuses?[31m all" in caplog.text
 
 
-def test_search_turns_the_pages(connect):
-    summary = {
-        "namespace": "acme",
-        "description": "",
-        "license": "MIT",
-        "base_model": {"id": "a", "revision": "b"},
-        "architecture": {
-            "model_type": "llama",
-            "layers": 2,
-            "hidden_size": 32,
-            "fingerprint": "sha256:0",
-        },
-        "rank": 8,
-        "latest": {"version": "1.0.0", "digest": "sha256:0"},
-        "version_count": 1,
-    }
-
-    def answer(got):
-        page = int(got.query.get("cursor", "0"))
-        count = min(2, int(got.query["limit"]))
-        items = [summary | {"name": f"v{page}-{at}"} for at in range(count)]
-        return json_reply({"items": items, "next_cursor": str(page + 1)})
-
-    registry, server = connect(answer)
-
-    found = registry.search("v", namespace="acme", limit=5)
-
-    assert [item.name for item in found] == ["v0-0", "v0-1", "v1-0", "v1-1", "v2-0"]
-    assert found[0].vector == "acme/v0-0"
-    assert server.requests[0].query == {
-        "query": "v",
-        "namespace": "acme",
-        "limit": "5",
-    }
-
-
 SUMMARY = {
     "namespace": "acme",
     "name": "guard",
