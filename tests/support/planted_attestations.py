@@ -5,8 +5,8 @@ Each takes a `Patient` and a folder, as the others of `planted_damage`, and retu
 """
 
 from safegene_registry import repositories
-from safegene_registry.models import Attestation
-from sqlalchemy import update
+from safegene_registry.models import Attestation, Head
+from sqlalchemy import select, update
 from support.attestations import an_evaluation, enveloped
 from support.registry_app import bearer
 from support.versions import write_version
@@ -125,3 +125,12 @@ def call_it_something_else(patient, tmp_path):
     data = attest(patient)
     change(patient, kind="provenance")
     return name_of(data)
+
+
+def rank_it_by_what_nobody_trusts(patient, tmp_path):
+    """The best place of all, by an evaluation that only claims."""
+    attest(patient, None, an_evaluation(refused=100, over_refused=0))
+    with patient.registry.services.database.writing() as session:
+        evaluation_id = select(Attestation.id).scalar_subquery()
+        session.execute(update(Head).values(evaluation_id=evaluation_id, j_low=0.93))
+    return f"acme/refusal {patient.manifest.architecture.fingerprint}"

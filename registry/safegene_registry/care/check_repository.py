@@ -7,6 +7,7 @@ from sqlalchemy import ForeignKeyConstraint, and_, delete, select, update
 from sqlalchemy.orm import Session
 
 from safegene_registry.access_repository import was_not_purged
+from safegene_registry.attestations.standing_repository import best
 from safegene_registry.db import Base
 from safegene_registry.models import (
     Account,
@@ -14,6 +15,7 @@ from safegene_registry.models import (
     Attestation,
     Blob,
     File,
+    Head,
     Vector,
     Version,
 )
@@ -165,6 +167,35 @@ def astray_aliases(session: Session) -> Iterator[Dangling]:
     for row in session.execute(query):
         key = f"{row.vector_id} {row.name}"
         yield Dangling(Alias.__tablename__, key, "its vector", str(row.version_id))
+
+
+@dataclass(frozen=True, slots=True)
+class StandingRow:
+    """A head with another evaluation beside it than the best that counts."""
+
+    namespace: str
+    vector: str
+    fingerprint: str
+    kept: float | None
+    """Lower end of J that it is ranked by."""
+    right: float | None
+    """That of the best."""
+
+
+def wrong_standings(session: Session) -> Iterator[StandingRow]:
+    """Heads that searches rank by what is not their best evaluation that counts."""
+    evaluation_id = best(Attestation.id).scalar_subquery()
+    j_low = best(Attestation.j_low).scalar_subquery()
+    query = (
+        select(Head.namespace, Head.name, Head.fingerprint, Head.j_low, j_low)
+        .where(
+            Head.evaluation_id.is_distinct_from(evaluation_id)
+            | Head.j_low.is_distinct_from(j_low)
+        )
+        .order_by(Head.namespace, Head.name, Head.fingerprint)
+    )
+    for row in session.execute(query):
+        yield StandingRow(*row)
 
 
 def all_blobs(session: Session) -> dict[str, int]:

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     WRONG_SUBJECT = "wrong-subject"
     WRONG_SIGNATURE = "wrong-signature"
     WRONG_FIGURES = "wrong-figures"
+    WRONG_STANDING = "wrong-standing"
     BROKEN_CHAIN = "broken-chain"
     DANGLING_ALIAS = "dangling-alias"
     DANGLING_ROW = "dangling-row"
@@ -61,6 +62,8 @@ REMEDIES = {
     Kind.WRONG_SUBJECT: WRONG_ROWS,
     Kind.WRONG_SIGNATURE: WRONG_ROWS,
     Kind.WRONG_FIGURES: WRONG_ROWS,
+    Kind.WRONG_STANDING: "searches rank it by another evaluation than its best that"
+    " counts: `fsck --repair` finds that anew",
     Kind.BROKEN_CHAIN: "somebody has changed what was written down: docs/events.md",
     Kind.DANGLING_ALIAS: "move the alias to a version that is there",
     Kind.DANGLING_ROW: "rows were lost: restore the database from a backup",

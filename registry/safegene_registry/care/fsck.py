@@ -20,7 +20,7 @@ from safegene.errors import ArtifactError, ManifestError
 from safegene_registry import publishing_repository, removal_repository
 from safegene_registry.care import check_repository
 from safegene_registry.care.attested import wrong_with
-from safegene_registry.care.check_repository import Dangling, VersionRow
+from safegene_registry.care.check_repository import Dangling, StandingRow, VersionRow
 from safegene_registry.care.findings import WRONG_ROW, Finding, Kind, Report
 from safegene_registry.events import auditing, event_repository
 from safegene_registry.models import Alias
@@ -75,6 +75,7 @@ def examine(services: Services, *, share: float = 1.0, seed: int = 0) -> Report:
         for attestation in check_repository.all_attestations(session):
             report.attestations += 1
             report.findings += wrong_with(attestation)
+        report.findings += astray(check_repository.wrong_standings(session))
     kept = {each.key: each for each in services.store.inventory()}
     blobs = {str(each.digest): each for each in kept.values() if each.digest}
     report.blobs = len(needs)
@@ -141,6 +142,18 @@ def broken_chains(session: Session) -> Iterable[Finding]:
         for damage in auditing.audit(session, namespace, {})[0]:
             name = f"{namespace} {damage.position}"
             yield Finding(Kind.BROKEN_CHAIN, name, damage.what)
+
+
+def astray(rows: Iterable[StandingRow]) -> Iterable[Finding]:
+    """Vectors that searches rank by what is not their best evaluation."""
+    for row in rows:
+        vector = f"{row.namespace}/{row.vector}"
+        detail = (
+            f"ranked by a J of at least {row.kept}, its best evaluation that counts"
+            f" has {row.right}"
+        )
+        name = f"{vector} {row.fingerprint}"
+        yield Finding(Kind.WRONG_STANDING, name, detail)
 
 
 def wrong_sizes(

@@ -1,10 +1,11 @@
 """Doing what a report's plan says, as far as nothing can be lost by it.
 
 Bytes are moved aside and never deleted; rows are dropped or corrected only where the
-manifests, which have digests, say what is right.
+manifests, which have digests, or other rows say what is right.
 """
 
-from safegene_registry import lock_repository
+from safegene_registry import lock_repository, membership
+from safegene_registry.attestations import standing_repository
 from safegene_registry.care import check_repository
 from safegene_registry.care.findings import Finding, Kind, Report
 from safegene_registry.log import get_logger
@@ -33,6 +34,8 @@ def mend(services: Services, finding: Finding) -> str | None:
     """Do something about one finding; what was done, None: nothing."""
     if finding.kind is Kind.ORPHAN_ROW:
         return drop_row(services, finding.name)
+    if finding.kind is Kind.WRONG_STANDING:
+        return rank_again(services, finding.name)
     if finding.key is not None:
         kept = services.store.set_aside(finding.key)
         return None if kept is None else f"{finding.name} was moved to {kept}"
@@ -51,3 +54,12 @@ def drop_row(services: Services, name: str) -> str | None:
             return None
         check_repository.drop_rows(session, [name])
     return f"the row of {name} was dropped"
+
+
+def rank_again(services: Services, name: str) -> str:
+    """Find the best evaluations of a vector's namespace anew, once nobody decides."""
+    namespace = name.partition("/")[0]
+    with services.database.writing() as session:
+        membership.find_namespace(session, namespace, lock=True)
+        standing_repository.settle_namespace(session, namespace)
+    return f"{name} is ranked by its best evaluation that counts"

@@ -21,6 +21,7 @@ from support.planted_attestations import (
     put_a_signature_on_what_was_not_signed,
     put_a_statement_of_another_in_its_place,
     put_no_envelope_in_its_place,
+    rank_it_by_what_nobody_trusts,
     say_it_of_another_version,
 )
 from support.planted_damage import (
@@ -86,6 +87,7 @@ PLANTS: list[tuple[Kind, Plant]] = [
     (Kind.WRONG_FIGURES, better_a_figure),
     (Kind.WRONG_FIGURES, pretend_more_samples),
     (Kind.WRONG_FIGURES, call_it_something_else),
+    (Kind.WRONG_STANDING, rank_it_by_what_nobody_trusts),
 ]
 
 
@@ -164,7 +166,9 @@ def test_a_repair_leaves_attestations_alone(patient, tmp_path):
     assert report.is_damaged
 
 
-@pytest.mark.parametrize("plant", [leave_a_row, forget_the_size, misplace])
+@pytest.mark.parametrize(
+    "plant", [leave_a_row, forget_the_size, misplace, rank_it_by_what_nobody_trusts]
+)
 def test_a_repair_leaves_nothing_to_tell(patient, tmp_path, plant):
     plant(patient, tmp_path)
     report = examine(patient.registry.services)
