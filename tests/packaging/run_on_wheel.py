@@ -4,9 +4,10 @@ In a checkout `import safegene` finds the sources, so a file that the wheel lack
 unnoticed. Here the wheel is installed into an empty environment, which borrows the
 dependencies of the one that runs this, and the tests run from a copy beside which there
 are no sources. What is about the checkout itself (`tests/packaging`, its rules, the
-benchmarks, the scripts that start servers) stays out, and so do random lives of a
-vector, which take long and need no file that others do not. What runs on several
-backends runs on the embedded one: a file that is missing is missing on each.
+benchmarks, the example, the scripts and files that start servers) stays out, and so do
+random lives of a vector and what computes with models, which take long and need no file
+that others do not; that no module is left out is seen by `test_wheel.py`. What runs on
+several backends runs on the embedded one: a file that is missing is missing on each.
 """
 
 import os
@@ -23,6 +24,7 @@ COPIED = ("tests", "examples", "benchmarks", "docs", "scripts", "deployment")
 IGNORED = (
     *("packaging", "integration/services/test_scripts.py"),
     *("e2e/test_operations.py", "architecture", "unit/benchmarks"),
+    *("unit/examples", "unit/deployment", "unit/vectors"),
     "integration/registry/test_lifecycle_model.py",
 )
 COPIED_FILES = ("pyproject.toml", "README.md", "CHANGELOG.md", "docker-compose.yml")
