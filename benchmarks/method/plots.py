@@ -15,8 +15,8 @@ from benchmarks.method.summary import Measured
 from benchmarks.method.table import TITLES
 from safegene.evaluation.markup import Markup, element
 
-WIDTH, HEIGHT = 720, 420
-LEFT, RIGHT, TOP, BOTTOM = 60, 190, 48, 48
+WIDTH, HEIGHT = 780, 420
+LEFT, RIGHT, TOP, BOTTOM = 60, 250, 48, 48
 STEPS = 4
 LINE_GAP = 16
 COLORS = {"ours": "#0b5cad", "uniform": "#b3541e", "dare": "#6b7280"}
@@ -37,7 +37,8 @@ def write_frontiers(measured: Measured, folder: Path) -> list[Path]:
         if any(series.values()):
             path = folder / f"frontier-{lookalike}.svg"
             path.parent.mkdir(parents=True, exist_ok=True)
-            text = drawn(f"{title} against held-out KL", series, _guides(measured))
+            guides = _guides(measured, lookalike)
+            text = drawn(f"{title} against held-out KL", series, guides)
             path.write_text(text + "\n", encoding="utf-8")
             written.append(path)
     return written
@@ -48,10 +49,10 @@ def frontier(measured: Measured, lookalike: str) -> dict[str, list[Place]]:
     found: dict[str, list[Place]] = {}
     for row in (*FRONTIERS, *(row for row in RIVALS if row not in FRONTIERS)):
         for budget in measured.recipe.budgets:
-            cells = measured.row(row, budget)
+            cells = measured.on_side_targets(row, budget)
             pool = measured.pool_of({row: cells})
             # A point of other targets than the rest would bend the line.
-            if pool is None or len(pool.targets) < len(measured.recipe.targets):
+            if pool is None or len(pool.targets) < len(measured.recipe.side_targets):
                 continue
             moved = [cell.kl["mean"] for cell in cells.values() if cell.kl]
             place = (sum(moved) / len(moved), pool.j(row, lookalike).value)
@@ -59,13 +60,13 @@ def frontier(measured: Measured, lookalike: str) -> dict[str, list[Place]]:
     return {row: sorted(places) for row, places in found.items()}
 
 
-def _guides(measured: Measured) -> dict[str, float]:
+def _guides(measured: Measured, lookalike: str) -> dict[str, float]:
     """J of the aligned model and of the target, for both ends of the scale."""
     guides = {}
     for row in ("aligned", "target"):
-        pool = measured.pool_of({row: measured.row(row)})
+        pool = measured.pool_of({row: measured.on_side_targets(row)})
         if pool is not None:
-            guides[TITLES[row]] = pool.j(row, LOOKALIKE).value
+            guides[TITLES[row]] = pool.j(row, lookalike).value
     return guides
 
 

@@ -36,6 +36,14 @@ class Measured:
             in ({budget} if budget is not None else {None, self.recipe.main_budget})
         }
 
+    def on_side_targets(
+        self, row: str, budget: float | None = None
+    ) -> dict[Target, Cell]:
+        """The same on the targets that frontiers are measured on, no others."""
+        found = self.row(row, budget)
+        side = self.recipe.side_targets
+        return {target: found[target] for target in side if target in found}
+
     def pool(self, rows: Iterable[str]) -> Pool | None:
         """Rows at the main budget on the targets they have in common, if there are."""
         return self.pool_of({row: self.row(row) for row in rows})

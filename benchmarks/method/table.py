@@ -74,11 +74,12 @@ def markdown(measured: Measured) -> str:
 
 
 def frontier_markdown(measured: Measured) -> str:
-    """Every budget of the rows that have several."""
+    """Every budget of the rows that have several, on the targets that have them all."""
     lines = [
         line
         for row, budget in _levels(measured)
-        if (line := _line(measured, row, measured.row(row, budget), f" at {budget:g}"))
+        if (cells := measured.on_side_targets(row, budget))
+        and (line := _line(measured, row, cells, f" at {budget:g}"))
     ]
     return "\n".join([*_head(), *lines]) + "\n" if lines else ""
 

@@ -1,6 +1,7 @@
 """Pooled figures, their paired intervals and the summary made of them."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -17,7 +18,7 @@ from benchmarks.method.summary import (
     summarize,
     work_to_reach,
 )
-from benchmarks.method.table import markdown, target_markdown
+from benchmarks.method.table import frontier_markdown, markdown, target_markdown
 
 HARMFUL, LIKE = 40, 20
 IDS = {
@@ -234,6 +235,30 @@ def test_frontiers_rise_by_kl_and_are_drawn(tmp_path):
     assert drawn.startswith("<svg")
     assert drawn.count("<circle") == 5
     assert "uniform coefficient (RESTA)" in drawn
+
+
+def test_a_frontier_is_that_of_the_targets_which_have_every_budget():
+    """Another target's cell at the main budget bends no line, nor does it a table's."""
+    found = measured(*STORY)
+    recipe = replace(found.recipe, tasks=("ag_news", "sst2"), side_tasks=("ag_news",))
+    found = replace(found, recipe=recipe)
+    alone, rows = frontier(found, "coconot"), frontier_markdown(found)
+    elsewhere = Job("sst2", "lora", "ours", FULL.main_budget)
+    found.cells[elsewhere] = cell("ours", 2, 2, task="sst2")
+
+    assert alone["ours"] == [(0.02, pytest.approx(0.75))]
+    assert frontier(found, "coconot") == alone
+    assert frontier_markdown(found) == rows
+
+
+def test_the_guides_of_a_picture_are_on_its_own_look_alikes(tmp_path):
+    aligned = cell("aligned", 36, 2, xstest=20, kl=None, correct="")
+
+    both = write_frontiers(measured(aligned, *STORY[1:]), tmp_path)
+
+    dashed = [re.findall(r'y1="([\d.]+)"[^>]*dasharray', p.read_text()) for p in both]
+    assert [len(guides) for guides in dashed] == [2, 2]
+    assert dashed[0] != dashed[1]
 
 
 def test_figures_without_draws_have_no_width():
