@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from safegene.vectors.vector import SafetyVector
 
 DEFAULT_BUDGET = 0.02
+BUDGETS = {"distill": 0.005}
+"""Defaults of vectors by how they were made, where that makes a difference: what a
+trained one wins back, it wins within less; beyond, it refuses more harmless prompts
+(docs/benchmarks/method.md)."""
 
 Rows = str | Path | Iterable[PromptRow]
 """A JSON Lines file of prompts, or its rows."""
@@ -53,6 +57,11 @@ class PulledVector:
         """
         path = Path(directory)
         return cls(verify_directory(path), path)
+
+    @property
+    def budget(self) -> float:
+        """What recalibration takes by default, KL in nats per token."""
+        return BUDGETS.get(self.manifest.recipe.method, DEFAULT_BUDGET)
 
     @property
     def digest(self) -> str:
@@ -99,7 +108,7 @@ class PulledVector:
         lookalike: Rows,
         task: Rows,
         general: Rows | None = None,
-        budget: float = DEFAULT_BUDGET,
+        budget: float | None = None,
         seed: int = 0,
         allow_unverified_lineage: bool = False,
         allow_negative: bool = False,
@@ -120,7 +129,8 @@ class PulledVector:
             lookalike: harmless prompts that look like them.
             task: what the target is for.
             general: ordinary prompts of other kinds.
-            budget: the most its behavior may move, KL in nats per token.
+            budget: the most its behavior may move, KL in nats per token; None takes
+                0.02, or 0.005 if the vector was distilled.
             seed: of everything that is drawn.
             allow_unverified_lineage: go on although lineage is unknown or differs.
             allow_negative: let coefficients fall below 0.
@@ -161,7 +171,7 @@ class PulledVector:
                 _tokenizer_of(model) if tokenizer is None else tokenizer,
                 self.vector,
                 data,
-                budget=budget,
+                budget=self.budget if budget is None else budget,
                 seed=seed,
                 progress=progress,
                 allow_negative=allow_negative,

@@ -27,7 +27,7 @@ from safegene_client.cli.options import (
 )
 from safegene_client.cli.output import Output, facts
 from safegene_client.extras import torch_needed
-from safegene_client.pulled import DEFAULT_BUDGET
+from safegene_client.pulled import BUDGETS, DEFAULT_BUDGET
 
 if TYPE_CHECKING:
     from safegene.vectors.recalibrate import Measured
@@ -53,8 +53,7 @@ Intervals = dict[int | str, tuple[float, float]]
 @click.option(
     "--budget",
     type=float,
-    default=DEFAULT_BUDGET,
-    show_default=True,
+    show_default=f"{DEFAULT_BUDGET}; distilled vectors {BUDGETS['distill']}",
     help="Most KL from the target's own behavior, nats per token.",
 )
 @click.option(
@@ -105,7 +104,7 @@ def recalibrate(
     lookalike: Path,
     task: Path,
     general: Path | None,
-    budget: float,
+    budget: float | None,
     lookalike_weight: float,
     granularity: Granularity,
     solver: str,

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from support.models import (
     changed,
     logits_of,
     random_ids,
+    random_vector,
     save_checkpoint,
     tiny_model,
     tiny_tokenizer,
@@ -24,6 +26,7 @@ from safegene.errors import (
 )
 from safegene.evaluation.rows import PromptRow
 from safegene.vectors.choices import EffortLevel
+from safegene.vectors.peft_format import save_vector
 from safegene.vectors.recalibrate import Effort
 
 
@@ -169,6 +172,30 @@ def test_recalibrate_takes_files_and_finds_the_tokenizer(pulled, target, tmp_pat
     assert {"before", "uniform"} <= stages
     with pulled.apply(loaded, calibration) as attachment:
         assert attachment.coefficients == calibration.by_layer
+
+
+def test_a_distilled_vector_gets_a_smaller_budget_unless_told(
+    pulled, target, base, tmp_path
+):
+    vector = random_vector(base)
+    recipe = vector.recipe.model_copy(update={"method": "distill"})
+    place = tmp_path / "distilled"
+    save_vector(
+        replace(vector, recipe=recipe), place, namespace="a", name="b", version="1"
+    )
+    distilled = PulledVector.open(place)
+    sets = {name: rows(name) for name in ("harmful", "lookalike", "task")}
+
+    budgets = [
+        each.recalibrate(target, tiny_tokenizer(), **sets, **given).budget
+        for each, given in (
+            (pulled, {}),
+            (distilled, {}),
+            (distilled, {"budget": 0.01}),
+        )
+    ]
+
+    assert budgets == ["0.02", "0.005", "0.01"]
 
 
 def test_effort_is_a_word_or_numbers_of_ones_own(pulled, target):
