@@ -10,6 +10,7 @@ from typing import Any
 from examples.demo.tuning import Tuning
 from safegene.artifact.calibration import Granularity
 from safegene.vectors.choices import EffortLevel
+from safegene.vectors.distill import DistillSettings
 from safegene.vectors.recalibrate import (
     AdamSettings,
     Effort,
@@ -17,6 +18,8 @@ from safegene.vectors.recalibrate import (
     SearchSettings,
 )
 
+DISTILLED = "distilled"
+"""The vector that is trained instead of taken from a difference of weights."""
 PAIRS = "safety_tuned"
 """The split of `align` that one refusal and the pairs for DPO are taken from."""
 
@@ -83,6 +86,24 @@ class CalibrationRows:
     )
     task: int = 64
     general: int = 32
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """What the published vector is trained on: prompts the aligned model knows."""
+
+    harmful: Mapping[str, int] = field(
+        default_factory=lambda: {"safety_tuned": 200, "own_harmful": 120}
+    )
+    """By split of `align`; the aligned model answers them itself."""
+    benign: Mapping[str, int] = field(
+        default_factory=lambda: {"coconot": 140, "own_lookalike": 120, "dolly": 60}
+    )
+    general: int = 60
+    """Benign prompts that the degraded model was made with."""
+    settings: DistillSettings = field(
+        default_factory=lambda: DistillSettings(epochs=3, answer_tokens=16)
+    )
 
 
 @dataclass(frozen=True)
@@ -155,7 +176,11 @@ class Recipe:
     )
     drift_rows: int = 400
     pair: str = "drift"
-    """Which degraded model the published vector is made with: `drift`, `shipped`."""
+    """Which degraded model vectors are made with: `drift`, `shipped`; and, by row,
+    which vector: those two are differences of weights, `distilled` is trained."""
+    published: str = DISTILLED
+    """The vector of ours, as `Workshop.vector` names it."""
+    distillation: Distillation = field(default_factory=Distillation)
     rank: int = 16
     task_lora: Tuning = field(
         default_factory=lambda: Tuning(learning_rate=2e-3, response_tokens=40)
@@ -209,8 +234,14 @@ ROW_CHANGES: Mapping[str, Mapping[str, Any]] = {
 """What single rows are made with instead of the recipe's own."""
 
 
+PUBLISHED = ("ours", "ours_adam", "ours_quick", "ours_lookalikes", "uniform_distilled")
+"""Rows that use the published vector; the others use the pair's difference."""
+
+
 def recipe_of(recipe: Recipe, row: str) -> Recipe:
     """The recipe that a row is made with."""
+    if row in PUBLISHED:
+        recipe = replace(recipe, pair=recipe.published)
     return replace(recipe, **ROW_CHANGES.get(row, {}))
 
 
@@ -219,7 +250,9 @@ EVERY_ROW = (
     "aligned",
     "ours",
     "uniform",
+    "uniform_distilled",
     "dare",
+    "ours_delta",
     "ours_adam",
     "safelora",
     "safemerge",
