@@ -93,16 +93,18 @@ class Distillation:
     """What the published vector is trained on: prompts the aligned model knows."""
 
     harmful: Mapping[str, int] = field(
-        default_factory=lambda: {"safety_tuned": 200, "own_harmful": 120}
+        default_factory=lambda: {"safety_tuned": 120, "own_harmful": 200}
     )
     """By split of `align`; the aligned model answers them itself."""
     benign: Mapping[str, int] = field(
-        default_factory=lambda: {"coconot": 140, "own_lookalike": 120, "dolly": 60}
+        default_factory=lambda: {"coconot": 120, "own_lookalike": 240, "dolly": 30}
     )
-    general: int = 60
+    general: int = 30
     """Benign prompts that the degraded model was made with."""
     settings: DistillSettings = field(
-        default_factory=lambda: DistillSettings(epochs=3, answer_tokens=16)
+        default_factory=lambda: DistillSettings(
+            epochs=3, answer_tokens=12, benign_weight=2.0
+        )
     )
 
 
