@@ -278,7 +278,9 @@ FULL = Recipe(
     side_tasks=("ag_news",),
     rows=EVERY_ROW,
     budgets=(0.005, 0.01, 0.02, 0.04),
-    main_budget=0.02,
+    # A trained vector repairs within a quarter of the default; beyond, it refuses more
+    # harmless prompts than the aligned model.
+    main_budget=0.005,
 )
 
 QUICK = Recipe(
@@ -287,6 +289,8 @@ QUICK = Recipe(
     kinds=("lora",),
     side_tasks=("ag_news",),
     rows=("target", "aligned", "ours", "uniform", "random"),
+    # The difference: to train a vector takes longer than all the rest.
+    published="drift",
     budgets=(0.02,),
     main_budget=0.02,
 )

@@ -262,10 +262,9 @@ class Workshop:
         )
 
     def _distill(self, out: Path, data: DistillData) -> None:
-        pair = self.recipe.pair
         vector = distill_safety_vector(
             self._checkpoint("aligned"),
-            self._checkpoint(pair),
+            self._checkpoint(self.recipe.pair),
             data,
             settings=self.recipe.distillation.settings,
             rank=self.recipe.rank,
@@ -273,7 +272,7 @@ class Workshop:
             progress=self.progress,
         )
         save_vector(
-            vector, out / "vector", namespace="bench", name=pair, version="1.0.0"
+            vector, out / "vector", namespace="bench", name=DISTILLED, version="1.0.0"
         )
 
     def _checkpoint(self, name: str) -> Checkpoint:
