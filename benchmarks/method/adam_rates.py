@@ -86,7 +86,7 @@ def schedule(bench: Bench, adam: AdamSettings) -> Schedule:
 def _go(bench: Bench, adam: AdamSettings) -> Schedule:
     held_out = bench.held_out  # before any repair: it remembers the target as it is
     kept = bench.recipe
-    bench.recipe = replace(kept, adam=adam)
+    bench.recipe = replace(kept, adam=adam, pair=kept.published)
     try:
         with ours(bench, _job(bench, "ours_adam"), 0.0) as repaired:
             held_out_kl = held_out.kl(repaired.model)["mean"]
@@ -116,7 +116,7 @@ def _facts(bench: Bench, adam: AdamSettings) -> dict[str, Any]:
     recipe, workshop = bench.recipe, bench.workshop
     return {
         "target": workshop.target(bench.task, bench.kind).key,
-        "vector": workshop.vector(recipe.pair).key,
+        "vector": workshop.vector(recipe.published).key,
         "rows": repr(calibration_rows(recipe, bench.data, bench.task).sets()),
         "held_out": repr(held_out_rows(recipe, bench.data, bench.task)),
         "kl": asdict(recipe.kl),

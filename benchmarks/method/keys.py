@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from benchmarks.method.fingerprints import code_digest
-from benchmarks.method.plan import CEILINGS, FIRST, MODELS, OURS, RIVALS, Job
+from benchmarks.method.plan import CEILINGS, FIRST, MATCHED, MODELS, OURS, Job
 from benchmarks.method.plausibility import threshold_step
 from benchmarks.method.recipe import PAIRS, recipe_of
 from benchmarks.method.repairs import calibration_rows, held_out_rows
@@ -44,6 +44,7 @@ RECALIBRATION_CODE = (
 )
 ROW_CODE: Mapping[str, tuple[str, ...]] = {
     "uniform": (f"{HERE}/rivals/uniform.py", f"{HERE}/matching.py"),
+    "uniform_distilled": (f"{HERE}/rivals/uniform.py", f"{HERE}/matching.py"),
     "random": (f"{HERE}/rivals/uniform.py", f"{HERE}/matching.py"),
     "dare": (f"{HERE}/rivals/uniform.py", f"{HERE}/matching.py"),
     "safelora": (f"{HERE}/rivals/projection.py", f"{HERE}/matching.py"),
@@ -84,11 +85,11 @@ def cell_key(job: Job, workshop: Workshop, suite: Suite, wanted_kl: float) -> st
         facts["task_rows"] = recipe.rival_task_rows
     if job.row in OURS:
         facts |= _calibration_facts(job, workshop)
-    if job.row in RIVALS:
+    if job.row in MATCHED:
         facts |= {
             "wanted_kl": f"{wanted_kl:.{KL_DIGITS}g}",
             "settings": asdict(recipe.rivals),
-            "vector": workshop.vector(recipe.pair).key,
+            "vector": workshop.vector(recipe_of(recipe, job.row).pair).key,
         }
     if job.row in CEILINGS:
         facts |= _ceiling_facts(workshop)

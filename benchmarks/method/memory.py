@@ -80,7 +80,7 @@ def _find(workshop: Workshop, *places: Path) -> Path | None:
 
 
 def _name(workshop: Workshop) -> str:
-    vector = workshop.vector(workshop.recipe.pair).key
+    vector = workshop.vector(workshop.recipe.published).key
     return f"memory-{vector}-{code_digest(*RECALIBRATION_CODE)[-12:]}.json"
 
 
@@ -95,7 +95,7 @@ def measured_ratio(
         peak: runs a part of the benchmark in a process of its own; gives bytes.
     """
     model = workshop.aligned.directory()
-    vector = workshop.vector(workshop.recipe.pair).directory() / "vector"
+    vector = workshop.vector(workshop.recipe.published).directory() / "vector"
     place = ("--model", str(model), "--vector", str(vector), *options)
     ratios = []
     for _ in range(ROUNDS):

@@ -15,18 +15,22 @@ RIVALS = ("uniform", "dare", "safelora", "safemerge", "scaled_task", "random")
 """Post-hoc rows of others whose strength is set so that their KL is ours."""
 OURS = (
     "ours",
+    "ours_delta",
     "ours_adam",
     "ours_shipped_pair",
     "ours_quick",
     "ours_lookalikes",
 )
+ABLATIONS = ("uniform_distilled",)
+"""Ours without a part of it, set to the same KL as rivals are; no rivals themselves."""
+MATCHED = (*RIVALS, *ABLATIONS)
 FRONTIERS = ("ours", "uniform", "dare")
 MODELS = ("aligned", "degraded", "shipped")
 """Rows that measure another model on a target's prompts."""
 CEILINGS = ("one_shot", "retune", "augment", "dpo")
 """Rows that train weights."""
-BUDGETED = (*OURS, *RIVALS)
-ROWS = ("target", *MODELS, *OURS, *RIVALS, *CEILINGS)
+BUDGETED = (*OURS, *MATCHED)
+ROWS = ("target", *MODELS, *OURS, *MATCHED, *CEILINGS)
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Job:
     @property
     def needs(self) -> "Job | None":
         """What must have been measured before: for a rival, ours to match."""
-        if self.row in RIVALS:
+        if self.row in MATCHED:
             return Job(self.task, self.kind, "ours", self.budget)
         return None
 
@@ -81,7 +85,7 @@ def _stages(
         return [(row, main if row in BUDGETED else None) for row in rows]
 
     yield every, at_main(FIRST)
-    yield every, at_main(RIVALS)
+    yield every, at_main(MATCHED)
     yield side, at_main(OURS)
     levels = [budget for budget in recipe.budgets if budget != main]
     yield side, [(row, budget) for budget in levels for row in FRONTIERS]

@@ -10,6 +10,7 @@ from typing import Any
 from examples.demo.tuning import Tuning
 from safegene.artifact.calibration import Granularity
 from safegene.vectors.choices import EffortLevel
+from safegene.vectors.distill import DistillSettings
 from safegene.vectors.recalibrate import (
     AdamSettings,
     Effort,
@@ -17,6 +18,8 @@ from safegene.vectors.recalibrate import (
     SearchSettings,
 )
 
+DISTILLED = "distilled"
+"""The vector that is trained instead of taken from a difference of weights."""
 PAIRS = "safety_tuned"
 """The split of `align` that one refusal and the pairs for DPO are taken from."""
 
@@ -83,6 +86,26 @@ class CalibrationRows:
     )
     task: int = 64
     general: int = 32
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """What the published vector is trained on: prompts the aligned model knows."""
+
+    harmful: Mapping[str, int] = field(
+        default_factory=lambda: {"safety_tuned": 120, "own_harmful": 200}
+    )
+    """By split of `align`; the aligned model answers them itself."""
+    benign: Mapping[str, int] = field(
+        default_factory=lambda: {"coconot": 120, "own_lookalike": 240, "dolly": 30}
+    )
+    general: int = 30
+    """Benign prompts that the degraded model was made with."""
+    settings: DistillSettings = field(
+        default_factory=lambda: DistillSettings(
+            epochs=3, answer_tokens=12, benign_weight=2.0
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -155,7 +178,11 @@ class Recipe:
     )
     drift_rows: int = 400
     pair: str = "drift"
-    """Which degraded model the published vector is made with: `drift`, `shipped`."""
+    """Which degraded model vectors are made with: `drift`, `shipped`; and, by row,
+    which vector: those two are differences of weights, `distilled` is trained."""
+    published: str = DISTILLED
+    """The vector of ours, as `Workshop.vector` names it."""
+    distillation: Distillation = field(default_factory=Distillation)
     rank: int = 16
     task_lora: Tuning = field(
         default_factory=lambda: Tuning(learning_rate=2e-3, response_tokens=40)
@@ -209,8 +236,14 @@ ROW_CHANGES: Mapping[str, Mapping[str, Any]] = {
 """What single rows are made with instead of the recipe's own."""
 
 
+PUBLISHED = ("ours", "ours_adam", "ours_quick", "ours_lookalikes", "uniform_distilled")
+"""Rows that use the published vector; the others use the pair's difference."""
+
+
 def recipe_of(recipe: Recipe, row: str) -> Recipe:
     """The recipe that a row is made with."""
+    if row in PUBLISHED:
+        recipe = replace(recipe, pair=recipe.published)
     return replace(recipe, **ROW_CHANGES.get(row, {}))
 
 
@@ -219,7 +252,9 @@ EVERY_ROW = (
     "aligned",
     "ours",
     "uniform",
+    "uniform_distilled",
     "dare",
+    "ours_delta",
     "ours_adam",
     "safelora",
     "safemerge",
@@ -243,7 +278,9 @@ FULL = Recipe(
     side_tasks=("ag_news",),
     rows=EVERY_ROW,
     budgets=(0.005, 0.01, 0.02, 0.04),
-    main_budget=0.02,
+    # A trained vector repairs within a quarter of the default; beyond, it refuses more
+    # harmless prompts than the aligned model.
+    main_budget=0.005,
 )
 
 QUICK = Recipe(
@@ -252,6 +289,8 @@ QUICK = Recipe(
     kinds=("lora",),
     side_tasks=("ag_news",),
     rows=("target", "aligned", "ours", "uniform", "random"),
+    # The difference: to train a vector takes longer than all the rest.
+    published="drift",
     budgets=(0.02,),
     main_budget=0.02,
 )

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,7 +18,15 @@ from benchmarks.harness import commit, machine
 from benchmarks.method.cells import COMMITTED, PLACE, Cell, CellStore, Cost
 from benchmarks.method.data import data_directory, load_data
 from benchmarks.method.keys import cell_key
-from benchmarks.method.plan import CEILINGS, FIRST, MODELS, OURS, RIVALS, Job
+from benchmarks.method.plan import (
+    ABLATIONS,
+    CEILINGS,
+    FIRST,
+    MODELS,
+    OURS,
+    RIVALS,
+    Job,
+)
 from benchmarks.method.plausibility import Implausible, open_check
 from benchmarks.method.recipe import Recipe, recipe_of
 from benchmarks.method.repairs import (
@@ -41,6 +49,13 @@ MADE = {"augment": "augmented"}
 """Rows whose model is a step of the workshop, and how the step's name begins."""
 
 
+def one_coefficient(
+    bench: Bench, job: Job, wanted: float
+) -> AbstractContextManager[Repaired]:
+    """The row's own vector with one coefficient, matched as RESTA's is."""
+    return matched(bench, replace(job, row="uniform"), wanted)
+
+
 def row_function(row: str) -> RowFunction:
     """What makes a row's model."""
     if row in CEILINGS:
@@ -54,6 +69,7 @@ def row_function(row: str) -> RowFunction:
             "dpo": preference.preferred,
         }[row]
     functions: dict[str, RowFunction] = dict.fromkeys(RIVALS, matched)
+    functions |= dict.fromkeys(ABLATIONS, one_coefficient)
     functions |= dict.fromkeys(OURS, ours) | dict.fromkeys(MODELS, another_model)
     return functions.get(row, as_it_is)
 

@@ -88,7 +88,7 @@ def measure(bench: Bench, ranking: Ranking) -> Selected:
 def _measure(bench: Bench, ranking: Ranking, implausible: Implausible) -> Selected:
     held_out = bench.held_out  # before any repair: it remembers the target as it is
     recipe, target = bench.recipe, bench.target
-    whole = bench.vector(recipe.pair)
+    whole = bench.vector(recipe.published)
     vector = select_for_target(
         target.model,
         target.tokenizer,
@@ -138,7 +138,7 @@ def _facts(bench: Bench, ranking: Ranking) -> dict[str, Any]:
         "ranking": str(ranking),
         "share": SHARE,
         "target": workshop.target(bench.task, bench.kind).key,
-        "vector": workshop.vector(recipe.pair).key,
+        "vector": workshop.vector(recipe.published).key,
         "rows": repr(calibration_rows(recipe, bench.data, bench.task).sets()),
         "held_out": repr(held_out_rows(recipe, bench.data, bench.task)),
         "kl": asdict(recipe.kl),

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.harness import Spread
 from benchmarks.method.cells import Cell
 from benchmarks.method.figures import Figure, Pool, Target
-from benchmarks.method.plan import RIVALS, Job
+from benchmarks.method.plan import ABLATIONS, RIVALS, Job
 from benchmarks.method.recipe import Recipe
 from benchmarks.method.suite import HARMLESS, LOOKALIKE, XSTEST, Ids
 
@@ -89,7 +89,7 @@ def summarize(measured: Measured) -> dict[str, Any]:
             _degenerate(pool, "ours") - _degenerate(pool, "target")
         ),
     }
-    duels = rival_duels(measured)
+    duels = duels_with(measured, RIVALS)
     values = {name: figure.to_json() for name, figure in figures.items()}
     return {
         **{name: found["value"] for name, found in values.items()},
@@ -104,6 +104,7 @@ def summarize(measured: Measured) -> dict[str, Any]:
             measured.recipe, duels, "low"
         ),
         "rivals": duels,
+        "ablations": duels_with(measured, ABLATIONS),
         "targets": ["-".join(target) for target in pool.targets],
         "harmful_prompts": pool.refusal("ours", pool.harmful).n,
         "accuracy_rows": pool.accuracy("ours").n,
@@ -122,10 +123,10 @@ def over_refusal(pool: Pool, name: str) -> Figure:
     return _points(pool.refusal("ours", (name,)) - pool.refusal("aligned", (name,)))
 
 
-def rival_duels(measured: Measured) -> dict[str, Any]:
-    """J of ours minus J of each post-hoc rival, and on how many targets it matched."""
+def duels_with(measured: Measured, rows: Iterable[str]) -> dict[str, Any]:
+    """J of ours minus J of each of these rows, and on how many targets it matched."""
     duels = {}
-    for row in RIVALS:
+    for row in rows:
         pool = measured.pool(("ours", row))
         if pool is None:
             continue

@@ -5,7 +5,7 @@ from statistics import mean
 
 from benchmarks.method.cells import Cell
 from benchmarks.method.figures import Target
-from benchmarks.method.plan import CEILINGS, MODELS, OURS, RIVALS
+from benchmarks.method.plan import CEILINGS, MATCHED, MODELS, OURS
 from benchmarks.method.suite import HARMLESS, LOOKALIKE, ORDINARY, XSTEST
 from benchmarks.method.summary import Measured
 from safegene.evaluation.metrics import auroc
@@ -16,6 +16,8 @@ TITLES = {
     "degraded": "degraded model (drift)",
     "shipped": "model as shipped",
     "ours": "**ours**",
+    "uniform_distilled": "ours, one coefficient for all layers",
+    "ours_delta": "ours, vector of aligned minus degraded",
     "ours_adam": "ours, with Adam",
     "ours_shipped_pair": "ours, vector of aligned minus as shipped",
     "ours_quick": "ours, half the prompts a pass (`--effort quick`)",
@@ -33,7 +35,7 @@ TITLES = {
 }
 GROUPS = {
     "models": ("target", *MODELS),
-    "post-hoc, no weights trained in the target": (*OURS, *RIVALS),
+    "post-hoc, no weights trained in the target": (*OURS, *MATCHED),
     "ceilings, weights trained": CEILINGS,
 }
 COLUMNS = (

@@ -6,7 +6,7 @@ the code that go into it, and the keys of what it is made of.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 from benchmarks.harness import watch_peak
 from benchmarks.method.data import Data
 from benchmarks.method.fingerprints import code_digest
-from benchmarks.method.recipe import Recipe
+from benchmarks.method.recipe import DISTILLED, Recipe
 from examples.demo.base_model import GGUF_NAME, package_directory, unpack_base_model
 from examples.demo.cache import StepCache
 from examples.demo.models import compute_dtype, make_aligned, make_task_adapter
@@ -24,6 +24,11 @@ from examples.demo.tuning import Progress, Tuning, full_tune
 from safegene.artifact.digest import digest_file
 from safegene.evaluation.rows import PromptRow
 from safegene.vectors.checkpoint import Checkpoint
+from safegene.vectors.distill import (
+    DistillData,
+    distill_safety_vector,
+    load_checkpoint,
+)
 from safegene.vectors.extract import extract_safety_vector
 from safegene.vectors.peft_format import save_vector
 
@@ -42,6 +47,16 @@ VECTOR_CODE = (
     "safegene/vectors/pair.py",
     "safegene/vectors/randomized.py",
     "safegene/vectors/peft_format.py",
+)
+
+DISTILL_CODE = (
+    "safegene/vectors/distill",
+    "safegene/vectors/chat.py",
+    "safegene/vectors/checkpoint.py",
+    "safegene/vectors/factors.py",
+    "safegene/vectors/pair.py",
+    "safegene/vectors/peft_format.py",
+    "safegene/evaluation/batches.py",
 )
 
 
@@ -157,7 +172,14 @@ class Workshop:
         return self._fully_tuned("drift", rows, self.recipe.drift)
 
     def vector(self, pair: str) -> Step:
-        """The vector of aligned minus `pair`: directory `vector` in its folder."""
+        """A vector, directory `vector` in its folder.
+
+        Args:
+            pair: the degraded model whose weights are taken from the aligned model's,
+                or `distilled`.
+        """
+        if pair == DISTILLED:
+            return self.distilled
         degraded = self.model(pair)
         inputs = {
             "aligned": self.aligned.key,
@@ -167,6 +189,32 @@ class Workshop:
         }
         return self._step(
             f"vector-{pair}", inputs, lambda out: self._extract(out, pair)
+        )
+
+    @cached_property
+    def distilled(self) -> Step:
+        """The vector that makes the degraded model decline as the aligned one does."""
+        recipe = self.recipe.distillation
+        data = DistillData(
+            harmful=_unanswered(self.safety_rows(recipe.harmful)),
+            benign=_unanswered(
+                (
+                    *self.safety_rows(recipe.benign),
+                    *self.data.take("drift/general", recipe.general),
+                )
+            ),
+        )
+        inputs = {
+            "aligned": self.aligned.key,
+            "degraded": self.model(self.recipe.pair).key,
+            "rank": self.recipe.rank,
+            "rows": repr(data),
+            "settings": asdict(recipe.settings),
+            "dtype": str(compute_dtype()),
+            "code": code_digest(*DISTILL_CODE),
+        }
+        return self._step(
+            f"vector-{DISTILLED}", inputs, lambda out: self._distill(out, data)
         )
 
     def target(self, task: str, kind: str) -> Step:
@@ -204,18 +252,32 @@ class Workshop:
 
     def _extract(self, out: Path, pair: str) -> None:
         vector = extract_safety_vector(
-            Checkpoint.open(
-                self.aligned.directory(), model_id="safegene-bench/aligned"
-            ),
-            Checkpoint.open(
-                self.model(pair).directory(), model_id=f"safegene-bench/{pair}"
-            ),
+            self._checkpoint("aligned"),
+            self._checkpoint(pair),
             rank=self.recipe.rank,
             progress=lambda done, all_: self.progress("module", done, all_),
         )
         save_vector(
             vector, out / "vector", namespace="bench", name=pair, version="1.0.0"
         )
+
+    def _distill(self, out: Path, data: DistillData) -> None:
+        vector = distill_safety_vector(
+            self._checkpoint("aligned"),
+            self._checkpoint(self.recipe.pair),
+            data,
+            settings=self.recipe.distillation.settings,
+            rank=self.recipe.rank,
+            load=_load_to_compute,
+            progress=self.progress,
+        )
+        save_vector(
+            vector, out / "vector", namespace="bench", name=DISTILLED, version="1.0.0"
+        )
+
+    def _checkpoint(self, name: str) -> Checkpoint:
+        directory = self.model(name).directory()
+        return Checkpoint.open(directory, model_id=f"safegene-bench/{name}")
 
     def _inputs(self, start: Step, rows: Rows, tuning: Tuning) -> dict[str, Any]:
         return {
@@ -225,3 +287,13 @@ class Workshop:
             "dtype": str(compute_dtype()),
             "code": code_digest(*TUNING_CODE),
         }
+
+
+def _load_to_compute(directory: Path) -> tuple[Any, Any]:
+    model, tokenizer = load_checkpoint(directory)
+    return model.to(compute_dtype()), tokenizer
+
+
+def _unanswered(rows: Rows) -> Rows:
+    """Prompts alone: each model answers them itself."""
+    return tuple(replace(row, response=None) for row in rows)

@@ -10,6 +10,7 @@ from benchmarks.method.data import load_data
 from benchmarks.method.recipe import (
     CalibrationRows,
     Ceilings,
+    Distillation,
     KlRows,
     Recipe,
     TestRows,
@@ -18,6 +19,7 @@ from benchmarks.method.runner import Runner, Talk
 from benchmarks.method.workshop import Base, Workshop
 from examples.demo.cache import StepCache
 from examples.demo.tuning import Tuning
+from safegene.vectors.distill import DistillSettings
 from safegene.vectors.recalibrate import AdamSettings, Effort, SearchSettings
 
 COUNTS = {
@@ -87,6 +89,16 @@ def tiny_recipe(**changes: object) -> Recipe:
         "drift": tuning,
         "drift_rows": 8,
         "rank": 4,
+        # Of two random models the difference shows more than what they say.
+        "published": "drift",
+        "distillation": Distillation(
+            harmful={"safety_tuned": 16},
+            benign={"coconot": 8, "dolly": 6},
+            general=4,
+            settings=DistillSettings(
+                learning_rate=1e-2, batch_size=4, answer_tokens=3, steps=8
+            ),
+        ),
         "task_lora": tuning,
         "task_full": Tuning(learning_rate=1e-3, batch_size=4),
         "task_rows": 8,

@@ -8,10 +8,11 @@ import pytest
 from support.method_bench import make_runner, tiny_recipe
 
 from benchmarks.harness import Benchmark
-from benchmarks.method.plan import OURS, jobs
-from benchmarks.method.recipe import EVERY_ROW
+from benchmarks.method.plan import OURS, Job, jobs
+from benchmarks.method.recipe import DISTILLED, EVERY_ROW
 from benchmarks.method.runner import found_cells
 from benchmarks.method.telling import finish
+from safegene.vectors.peft_format import load_vector
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +98,33 @@ def test_rows_with_settings_of_their_own_are_made_with_them(measured):
 
     assert before["ours_quick"] != before["ours_lookalikes"] != before["ours"]
     assert before["ours_adam"] == before["ours"]
+
+
+def test_the_published_vector_is_the_distilled_one(tmp_path):
+    rows = ("ours", "uniform", "uniform_distilled")
+    recipe = tiny_recipe(rows=rows, kinds=("lora",), published=DISTILLED)
+    runner = make_runner(tmp_path, recipe)
+
+    assert runner.run(jobs(recipe)) == 0
+
+    vector = load_vector(runner.workshop.distilled.directory() / "vector")
+    assert vector.recipe.method == "distill"
+    assert {entry.name: entry.rows for entry in vector.recipe.data} == {
+        "harmful": 16,
+        "benign": 8 + 6 + 4,
+    }
+
+
+def test_rows_of_another_vector_have_keys_of_their_own(tmp_path):
+    drift, distilled = (
+        make_runner(tmp_path, tiny_recipe(published=name))
+        for name in ("drift", DISTILLED)
+    )
+    job = Job("ag_news", "lora", "ours", 0.05)
+    delta = Job("ag_news", "lora", "ours_delta", 0.05)
+
+    assert drift.key(job) != distilled.key(job)
+    assert drift.key(delta) == distilled.key(delta)
 
 
 def test_cells_hold_no_text(measured):
