@@ -85,8 +85,8 @@ def test_the_most_telling_cells_come_first():
     assert names[:4] == [
         "ag_news-lora-target",
         "ag_news-lora-aligned",
-        "ag_news-lora-ours-0.02",
-        "ag_news-lora-uniform-0.02",
+        "ag_news-lora-ours-0.005",
+        "ag_news-lora-uniform-0.005",
     ]
     first_of = {row: [job.row for job in plan].index(row) for row in ROWS}
     assert first_of["uniform"] < first_of["dare"] < first_of["degraded"]
