@@ -149,11 +149,16 @@ def astray(rows: Iterable[StandingRow]) -> Iterable[Finding]:
     for row in rows:
         vector = f"{row.namespace}/{row.vector}"
         detail = (
-            f"ranked by a J of at least {row.kept}, its best evaluation that counts"
-            f" has {row.right}"
+            f"ranked by {lower_end(row.kept)}, its best evaluation that counts has"
+            f" {lower_end(row.right)}"
         )
         name = f"{vector} {row.fingerprint}"
         yield Finding(Kind.WRONG_STANDING, name, detail)
+
+
+def lower_end(j_low: float | None) -> str:
+    """What a vector is ranked by, for people."""
+    return "no J" if j_low is None else f"a J of at least {j_low:.3f}"
 
 
 def wrong_sizes(

@@ -154,6 +154,16 @@ def test_a_finding_about_an_attestation_says_what_its_row_has(patient, tmp_path)
     assert "restore the database" in finding.plan
 
 
+def test_a_finding_about_the_ranking_says_what_counts(patient, tmp_path):
+    rank_it_by_what_nobody_trusts(patient, tmp_path)
+
+    (finding,) = examine(patient.registry.services).findings
+
+    assert finding.detail == (
+        "ranked by a J of at least 0.930, its best evaluation that counts has no J"
+    )
+
+
 def test_a_repair_leaves_attestations_alone(patient, tmp_path):
     """The database refuses to change them, and nothing can be lost by that."""
     better_a_figure(patient, tmp_path)
