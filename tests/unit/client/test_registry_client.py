@@ -7,6 +7,7 @@ import pytest
 from support.models import tiny_model
 from support.scripted_server import Reply, json_reply
 from support.static_registry import StaticRegistry
+from support.summaries import SUMMARY
 from support.versions import write_version
 
 from safegene.artifact.bundle import verify_directory
@@ -191,24 +192,6 @@ def test_yank_is_told(connect, static, manifest, caplog):
 
     assert resolved.yanked.at == "2026-11-24T00:00:00Z"
     assert "acme/guard@1.0.0 was yanked: refuses?[31m all" in caplog.text
-
-
-SUMMARY = {
-    "namespace": "acme",
-    "name": "guard",
-    "description": "",
-    "license": "MIT",
-    "base_model": {"id": "a", "revision": "b"},
-    "architecture": {
-        "model_type": "llama",
-        "layers": 2,
-        "hidden_size": 32,
-        "fingerprint": "sha256:0",
-    },
-    "rank": 8,
-    "latest": {"version": "1.0.0", "digest": "sha256:0"},
-    "version_count": 1,
-}
 
 
 def version_entries(*versions):

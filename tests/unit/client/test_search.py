@@ -3,24 +3,9 @@
 import pytest
 from safegene_client import Evaluated
 from support.scripted_server import json_reply
+from support.summaries import SUMMARY
 
 from safegene.errors import UsageError
-
-SUMMARY = {
-    "namespace": "acme",
-    "description": "",
-    "license": "MIT",
-    "base_model": {"id": "a", "revision": "b"},
-    "architecture": {
-        "model_type": "llama",
-        "layers": 2,
-        "hidden_size": 32,
-        "fingerprint": "sha256:0",
-    },
-    "rank": 8,
-    "latest": {"version": "1.0.0", "digest": "sha256:0"},
-    "version_count": 1,
-}
 
 
 def test_search_turns_the_pages(connect):
